@@ -1,0 +1,38 @@
+# Every target makes the environment it needs from python3, pip, venv and the package registry alone.
+#   make demo | test | lint | bench | serve            with python3
+#   make test PYTHON=python3.13                        with another interpreter, in an environment of its own
+
+PYTHON ?= python3
+VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Two workers on two cores; --dist loadfile keeps the fixtures of a file in one worker.
+PYTEST_ARGS ?= -n 2 --dist loadfile -q
+
+.PHONY: demo test lint bench serve clean
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[serve,dask,test,lint,bench]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+serve: $(STAMP)
+	$(BIN)/python examples/demo.py --keep-serving
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench_build.py
+
+clean:
+	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The conformance checker: it trusts nothing that a builder computed."""

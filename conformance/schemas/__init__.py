@@ -1,0 +1,1 @@
+"""JSON schemas of the standards, one folder a convention, file name = revision."""

@@ -1,0 +1,55 @@
+"""The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
+
+Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels,
+documents <- store.
+"""
+
+from geozarr import cf, conventions, crs, documents, levels, store, tms
+from geozarr.crs import CRS
+from geozarr.errors import (
+    ChunkReadError,
+    GeoZarrError,
+    GridMismatchError,
+    LimitError,
+    MetadataError,
+    ParameterError,
+    StoreError,
+    TargetExistsError,
+    TileOutsideLimitsError,
+    UnknownNameError,
+    UnsupportedError,
+)
+from geozarr.grid import Bounds, Grid
+from geozarr.levels import Level, Levels
+from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
+from geozarr.window import Window
+
+__all__ = [
+    "CRS",
+    "Bounds",
+    "ChunkReadError",
+    "GeoZarrError",
+    "Grid",
+    "GridMismatchError",
+    "Level",
+    "Levels",
+    "LimitError",
+    "MetadataError",
+    "ParameterError",
+    "StoreError",
+    "TargetExistsError",
+    "TileLimits",
+    "TileMatrix",
+    "TileMatrixSet",
+    "TileOutsideLimitsError",
+    "UnknownNameError",
+    "UnsupportedError",
+    "Window",
+    "cf",
+    "conventions",
+    "crs",
+    "documents",
+    "levels",
+    "store",
+    "tms",
+]

@@ -1,0 +1,146 @@
+"""The multiscales convention v0.1: the `multiscales` object of a group."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from geozarr.errors import MetadataError
+
+KEY = "multiscales"
+ASSET = re.compile(r"^(?!/)(?!.*(\.\.))([^/]+(/[^/]+)*)$")  # schema.json of v0.1 (MS-03)
+TILE_MATRIX_SET = "tile_matrix_set"  # GeoZarr 0.4 key, legal as an extra (MS-21); OpenLayers reads it
+TILE_MATRIX_LIMITS = "tile_matrix_limits"
+_LIMITS_ALIASES = (
+    TILE_MATRIX_LIMITS,
+    "tile_matrix_set_limits",
+)  # GZ-20: the 0.4 text has both spellings
+
+
+@dataclass(frozen=True)
+class LayoutItem:
+    """One level of a layout, as written.
+
+    Parameters
+    ----------
+    asset : str
+        Path of the level, relative to the group.
+    derived_from : str or None
+        Asset it was made from.
+    scale, translation : tuple of float
+        Relative to `derived_from`, rows first; scale above 1 is coarser (MS-12). Empty where absent.
+    resampling_method : str or None
+        Overrides the layout's.
+    extra : dict
+        Every other key, among them `spatial:shape` and `spatial:transform`.
+    """
+
+    asset: str
+    derived_from: str | None = None
+    scale: tuple[float, ...] = ()
+    translation: tuple[float, ...] = ()
+    resampling_method: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the layout object."""
+        document: dict[str, Any] = {"asset": self.asset}
+        if self.derived_from is not None:
+            document["derived_from"] = self.derived_from
+        if self.scale or self.translation:
+            document["transform"] = {
+                "scale": list(self.scale),
+                "translation": list(self.translation),
+            }
+        if self.resampling_method is not None:
+            document["resampling_method"] = self.resampling_method
+        return {**document, **self.extra}
+
+
+@dataclass(frozen=True)
+class Multiscales:
+    """The `multiscales` object.
+
+    Parameters
+    ----------
+    layout : tuple of LayoutItem
+        Levels; written finest first (MS-20).
+    resampling_method : str or None
+        For all levels that do not name another.
+    tile_matrix_set : dict or None
+        Inline TMS 2.0 document whose matrix ids are the assets.
+    tile_matrix_limits : dict or None
+        Limits keyed by matrix id.
+    """
+
+    layout: tuple[LayoutItem, ...]
+    resampling_method: str | None = None
+    tile_matrix_set: dict[str, Any] | None = None
+    tile_matrix_limits: dict[str, Any] | None = None
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the attribute of the multiscale group."""
+        document: dict[str, Any] = {}
+        if self.resampling_method is not None:
+            document["resampling_method"] = self.resampling_method
+        document["layout"] = [item.to_document() for item in self.layout]
+        if self.tile_matrix_set is not None:
+            document[TILE_MATRIX_SET] = self.tile_matrix_set
+            document[TILE_MATRIX_LIMITS] = self.tile_matrix_limits or {}
+        return {KEY: document}
+
+
+def from_attributes(attributes: dict[str, Any], *, node: str) -> Multiscales:
+    """Read the `multiscales` object of a group.
+
+    A string as `tile_matrix_set` (a name or URI, as GeoZarr 0.4 allowed) is not an inline document and is passed over.
+
+    Raises
+    ------
+    MetadataError
+        If there is none, or its layout is not one of v0.1.
+    """
+    document = attributes.get(KEY)
+    if not isinstance(document, dict):
+        raise MetadataError(node, KEY, found=document, expected="an object with a layout (multiscales v0.1)")
+    items = document.get("layout")
+    if not isinstance(items, list) or not items:
+        raise MetadataError(node, f"{KEY}.layout", found=items, expected="an array of at least one level")
+    inline = document.get(TILE_MATRIX_SET)
+    limits = next((document[key] for key in _LIMITS_ALIASES if key in document), None)
+    return Multiscales(
+        layout=tuple(_item(item, f"{KEY}.layout[{index}]", node) for index, item in enumerate(items)),
+        resampling_method=document.get("resampling_method"),
+        tile_matrix_set=inline if isinstance(inline, dict) else None,
+        tile_matrix_limits=limits if isinstance(limits, dict) else None,
+    )
+
+
+def _item(document: Any, key: str, node: str) -> LayoutItem:
+    if not isinstance(document, dict):
+        raise MetadataError(node, key, found=document, expected="an object")
+    for name, required in (("asset", True), ("derived_from", False)):
+        path = document.get(name)
+        if (path is not None or required) and not (isinstance(path, str) and ASSET.match(path)):
+            raise MetadataError(node, f"{key}.{name}", found=path, expected="a relative path without '..'")
+    transform = document.get("transform", {})
+    if not isinstance(transform, dict):
+        raise MetadataError(node, f"{key}.transform", found=transform, expected="an object")
+    numbers = {}
+    for name in ("scale", "translation"):
+        values = transform.get(name, [])
+        if not isinstance(values, list) or not all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        ):
+            raise MetadataError(node, f"{key}.transform.{name}", found=values, expected="an array of numbers")
+        numbers[name] = tuple(float(value) for value in values)
+    known = ("asset", "derived_from", "transform", "resampling_method")
+    return LayoutItem(
+        asset=document["asset"],
+        derived_from=document.get("derived_from"),
+        scale=numbers["scale"],
+        translation=numbers["translation"],
+        resampling_method=document.get("resampling_method"),
+        extra={name: value for name, value in document.items() if name not in known},
+    )

@@ -1,0 +1,155 @@
+"""Zarr v3 documents: `zarr.json` of groups and arrays, and inline consolidated metadata.
+
+Zarr core v3 and sharding_indexed. Everything here is JSON in memory; `store.py` reads and writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from geozarr import cf
+from geozarr.errors import MetadataError
+
+DOCUMENT = "zarr.json"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """How one array is stored.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Sizes.
+    dtype : numpy.dtype
+        Stored little-endian.
+    dimensions : tuple of str
+        A name for each axis.
+    chunk : tuple of int
+        Shape of the piece that is compressed by itself.
+    shard : tuple of int or None
+        Shape of the stored object where it holds many chunks; a multiple of `chunk`. None: each chunk is an object.
+    fill_value : float
+        Value of absent chunks.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    dimensions: tuple[str, ...]
+    chunk: tuple[int, ...]
+    shard: tuple[int, ...] | None
+    fill_value: float
+
+    def __post_init__(self) -> None:
+        if self.shard is not None and any(s % c for s, c in zip(self.shard, self.chunk, strict=True)):
+            raise MetadataError("array", "shard", found=self.shard, expected=f"a multiple of the chunk {self.chunk}")
+
+    @property
+    def object_shape(self) -> tuple[int, ...]:
+        """Shape of a stored object."""
+        return self.shard or self.chunk
+
+    @property
+    def object_count(self) -> int:
+        """Stored objects when every one of them holds data."""
+        return math.prod(-(-size // side) for size, side in zip(self.shape, self.object_shape, strict=True))
+
+    def object_key(self, *index: int) -> str:
+        """Key of a stored object below the array, default chunk key encoding (ZARR-08)."""
+        return "/".join(("c", *map(str, index)))
+
+
+def group_document(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the `zarr.json` of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+
+
+def array_document(layout: ArrayLayout, *, codecs: list[dict[str, Any]], attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the `zarr.json` of an array.
+
+    Parameters
+    ----------
+    layout : ArrayLayout
+        Shapes, dtype, fill value.
+    codecs : list of dict
+        Chain of one chunk; it is wrapped in `sharding_indexed` where the layout has shards.
+    attributes : dict
+        User attributes.
+    """
+    if layout.shard is not None:
+        codecs = [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": list(layout.chunk),
+                    "codecs": codecs,
+                    "index_codecs": [
+                        {"name": "bytes", "configuration": {"endian": "little"}},
+                        {"name": "crc32c"},
+                    ],
+                    "index_location": "end",
+                },
+            }
+        ]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(layout.shape),
+        "data_type": layout.dtype.name,
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": list(layout.object_shape)},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": cf.encode_fill_value(layout.fill_value, layout.dtype),
+        "codecs": codecs,
+        "attributes": attributes,
+        "dimension_names": list(layout.dimensions),
+        "storage_transformers": [],
+    }
+
+
+def consolidate(root: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a group's document with the documents of all nodes below it inside (ZARR-20).
+
+    Parameters
+    ----------
+    root : dict
+        The group's own document.
+    nodes : dict
+        Documents by path relative to the group, in the order they are to stand: GDAL resolves `grid_mapping` only to
+        entries already read, so `spatial_ref` must come before the data arrays.
+    """
+    return {
+        **root,
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": nodes},
+    }
+
+
+def consolidated_nodes(document: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """Return the consolidated documents of a group by relative path; None where it has none of this form."""
+    block = document.get("consolidated_metadata")
+    if not isinstance(block, dict) or block.get("kind") != "inline":
+        return None
+    nodes = block.get("metadata")
+    return nodes if isinstance(nodes, dict) else None
+
+
+def dtype_of(document: dict[str, Any], *, node: str) -> np.dtype[Any]:
+    """Read the `data_type` of an array document.
+
+    Raises
+    ------
+    MetadataError
+        If it is not one of the fixed-size numbers and booleans of the core specification.
+    """
+    name = document.get("data_type")
+    allowed = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    if name not in (*allowed, "float16", "float32", "float64"):
+        raise MetadataError(node, "data_type", found=name, expected="a boolean, integer or float data type")
+    dtype: np.dtype[Any] = np.dtype(str(name))
+    return dtype

@@ -1,0 +1,227 @@
+"""Every exception this project raises on purpose, one type for each thing a caller can do about it.
+
+The fields are attributes, so that the tile service and the checker never match message texts. A message says
+where, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GeoZarrError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class MetadataError(GeoZarrError):
+    """A document or a source states something that is missing, malformed or contradictory.
+
+    The caller can mend that one field.
+
+    Parameters
+    ----------
+    node : str
+        Path of the node, or name of the source, that holds the field.
+    key : str
+        The field.
+    found : object
+        What stands there; None where it is missing.
+    expected : str
+        What should stand there.
+    """
+
+    def __init__(self, node: str, key: str, *, found: object, expected: str) -> None:
+        self.node = node
+        self.key = key
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{node}: {key}: found {_shown(found)}, expected {expected}")
+
+
+class UnsupportedError(GeoZarrError):
+    """The input is legal but asks for something that is not built here.
+
+    The caller can convert the input, or choose another option.
+
+    Parameters
+    ----------
+    feature : str
+        What is not supported.
+    reason : str
+        Why, and what is supported instead.
+    """
+
+    def __init__(self, feature: str, reason: str) -> None:
+        self.feature = feature
+        self.reason = reason
+        super().__init__(f"{feature} is not supported: {reason}")
+
+
+class ParameterError(GeoZarrError):
+    """An argument, option or request parameter is out of its range.
+
+    The caller can correct the argument.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the argument as the caller wrote it.
+    found : object
+        The value given.
+    expected : str
+        The values allowed.
+    """
+
+    def __init__(self, parameter: str, *, found: object, expected: str) -> None:
+        self.parameter = parameter
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{parameter}: found {_shown(found)}, expected {expected}")
+
+
+class UnknownNameError(GeoZarrError):
+    """A name is looked up that does not exist.
+
+    The caller can pick one of the known names.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked up: "TileMatrixSet", "variable", "dataset" ...
+    name : str
+        The name asked for.
+    known : tuple of str
+        The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = known
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}")
+
+
+class GridMismatchError(GeoZarrError):
+    """Two grids, or a grid and an array, that must agree do not.
+
+    Parameters
+    ----------
+    what : str
+        The property that differs.
+    found, expected : object
+        The two values.
+    """
+
+    def __init__(self, what: str, *, found: object, expected: object) -> None:
+        self.what = what
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{what}: found {found}, expected {expected}")
+
+
+class TileOutsideLimitsError(GeoZarrError):
+    """A tile lies outside the tile matrix or outside the limits of a dataset.
+
+    Parameters
+    ----------
+    tile : tuple of (str, int, int)
+        Tile matrix id, tile row, tile column.
+    limits : object
+        The limits it was compared with (`geozarr.tms.TileLimits`), or None where the matrix is not served at all.
+    """
+
+    def __init__(self, tile: tuple[str, int, int], limits: object) -> None:
+        self.tile = tile
+        self.limits = limits
+        matrix, row, col = tile
+        super().__init__(f"tile {matrix}/{row}/{col} (matrix/row/column) is outside {limits or 'the tile matrices'}")
+
+
+class TargetExistsError(GeoZarrError):
+    """The target of a build holds something already.
+
+    The caller can choose another target or, if it is a pyramid of ours, allow it to be replaced.
+
+    Parameters
+    ----------
+    target : str
+        Where.
+    found : str
+        What is there.
+    expected : str
+        What would be accepted.
+    """
+
+    def __init__(self, target: str, *, found: str, expected: str) -> None:
+        self.target = target
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{target}: found {found}, expected {expected}")
+
+
+class ChunkReadError(GeoZarrError):
+    """A block of a source, or a chunk of a store, cannot be read. Always raised `from` its cause.
+
+    Parameters
+    ----------
+    array : str
+        Path of the array, or name of the source.
+    chunk : str
+        The chunk's key, or the window.
+    """
+
+    def __init__(self, array: str, chunk: str, reason: str = "cannot be read or decoded") -> None:
+        self.array = array
+        self.chunk = chunk
+        self.reason = reason
+        super().__init__(f"{array}: chunk {chunk} {reason}")
+
+
+class LimitError(GeoZarrError):
+    """Something is larger than a limit that protects memory or time.
+
+    The caller can raise the limit knowingly, or refuse the input.
+
+    Parameters
+    ----------
+    limit : str
+        Name of the limit and its unit.
+    allowed, found : float
+        The bound and what was met, in the limit's unit.
+    """
+
+    def __init__(self, limit: str, *, allowed: float, found: float) -> None:
+        self.limit = limit
+        self.allowed = allowed
+        self.found = found
+        super().__init__(f"{limit}: found {found:,}, allowed {allowed:,}")
+
+
+class StoreError(GeoZarrError):
+    """A store refuses an operation. Always raised `from` its cause.
+
+    The caller can free space or mend access, and try again.
+
+    Parameters
+    ----------
+    operation : str
+        "get", "put", "list" or "delete".
+    key : str
+        Key of the object.
+    attempts : int
+        How often it was tried.
+    """
+
+    def __init__(self, operation: str, key: str, attempts: int = 1) -> None:
+        self.operation = operation
+        self.key = key
+        self.attempts = attempts
+        super().__init__(f"cannot {operation} {key!r} (tried {attempts} x)")
+
+
+def _shown(value: Any) -> str:
+    """Render a found value on one line of bounded length."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

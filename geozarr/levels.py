@@ -1,0 +1,280 @@
+"""Levels of a pyramid: each level's grid, what it derives from, and the group attributes that say so.
+
+Level 0 is the finest. A tile matrix id is not a level number: matrix "0" of a quad set is the coarsest (TMS-24), so
+levels and matrices are matched by their ids alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TYPE_CHECKING
+
+from geozarr import tms as tms_module
+from geozarr.conventions import multiscales, proj, registration, spatial
+from geozarr.conventions.multiscales import LayoutItem, Multiscales
+from geozarr.errors import GridMismatchError, MetadataError, UnknownNameError
+import itertools
+
+if TYPE_CHECKING:
+    from geozarr.grid import Grid
+    from geozarr.tms import TileLimits, TileMatrixSet
+    from geozarr.crs import CRS
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level.
+
+    Parameters
+    ----------
+    asset : str
+        Path of its group, relative to the multiscale group; the tile matrix id where there is one.
+    grid : Grid
+        Its pixels.
+    derived_from : str or None
+        Asset of the level that its pixels aggregate; None for the finest.
+    limits : TileLimits or None
+        Tiles it stores, where the pyramid is aligned with a TileMatrixSet.
+    """
+
+    asset: str
+    grid: Grid
+    derived_from: str | None = None
+    limits: TileLimits | None = None
+
+
+@dataclass(frozen=True)
+class Levels:
+    """All levels of one pyramid, finest first.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+        At least one.
+    dimensions : tuple of (str, str)
+        Names of the row and the column dimension.
+    resampling_method : str or None
+        How coarser levels follow from finer ones.
+    tms : TileMatrixSet or None
+        The matrices of the levels (no others), where the pyramid is aligned with a set.
+
+    Raises
+    ------
+    GridMismatchError
+        If levels differ in CRS or are not ordered from fine to coarse.
+    MetadataError
+        If an asset is used twice, or `derived_from` names no level.
+    """
+
+    levels: tuple[Level, ...]
+    dimensions: tuple[str, str] = ("y", "x")
+    resampling_method: str | None = None
+    tms: TileMatrixSet | None = None
+
+    def __post_init__(self) -> None:
+        assets = [level.asset for level in self.levels]
+        if not assets or len(set(assets)) != len(assets):
+            raise MetadataError("multiscales", "layout[].asset", found=assets, expected="at least one, each once")
+        for before, level in zip(self.levels, self.levels[1:], strict=False):
+            if level.grid.crs != before.grid.crs:
+                raise GridMismatchError(f"CRS of level {level.asset}", found=level.grid.crs, expected=before.grid.crs)
+            if level.grid.cell_size[0] < before.grid.cell_size[0]:
+                raise GridMismatchError(
+                    f"cell size of level {level.asset}",
+                    found=level.grid.cell_size,
+                    expected=f"at least that of {before.asset}, {before.grid.cell_size}",
+                )
+        for level in self.levels:
+            if level.derived_from is not None and level.derived_from not in assets:
+                raise MetadataError(
+                    "multiscales",
+                    f"derived_from of {level.asset}",
+                    found=level.derived_from,
+                    expected=f"one of {assets}",
+                )
+
+    @property
+    def finest(self) -> Level:
+        """Level 0."""
+        return self.levels[0]
+
+    @property
+    def crs(self) -> CRS:
+        """The CRS of all levels."""
+        return self.finest.grid.crs
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Assets, finest first."""
+        return tuple(level.asset for level in self.levels)
+
+    def level(self, asset: str) -> Level:
+        """Return the level with that asset.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none.
+        """
+        for level in self.levels:
+            if level.asset == asset:
+                return level
+        raise UnknownNameError("level", asset, self.assets)
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Attributes of the multiscale group (SPEC section 6)."""
+        by_asset = {level.asset: level for level in self.levels}
+        items = [_layout_item(level, by_asset.get(level.derived_from or "")) for level in self.levels]
+        limits = {level.asset: level.limits.to_document() for level in self.levels if level.limits is not None}
+        document = Multiscales(
+            layout=tuple(items),
+            resampling_method=self.resampling_method,
+            tile_matrix_set=self.tms.to_document() if self.tms else None,
+            tile_matrix_limits=limits if self.tms else None,
+        )
+        return {
+            **registration.to_attributes(registration.MULTISCALES, registration.PROJ, registration.SPATIAL),
+            **document.to_attributes(),
+            **proj.to_attributes(self.crs),
+            **spatial.group_attributes(dimensions=self.dimensions, bbox=self.finest.grid.bounds),
+        }
+
+
+def level_attributes(grid: Grid, *, dimensions: tuple[str, str]) -> dict[str, Any]:
+    """Attributes that a level group and each of its data arrays carry: the one-step rule makes no other node serve."""
+    return {
+        **registration.to_attributes(registration.PROJ, registration.SPATIAL),
+        **proj.to_attributes(grid.crs),
+        **spatial.grid_attributes(grid, dimensions=dimensions),
+    }
+
+
+def from_attributes(attributes: dict[str, Any], *, node: str = "/") -> Levels:
+    """Read the levels of a multiscale group from its own attributes; the tolerant inverse of `Levels.to_attributes`.
+
+    The conventions are matched by UUID or by any of their URLs; levels may be listed in any order and come back
+    finest first; a group-level `spatial:transform` does not stand in for a level's.
+
+    Parameters
+    ----------
+    attributes : dict
+        Attributes of the group.
+    node : str
+        Path of the group, for messages.
+
+    Raises
+    ------
+    MetadataError
+        If the conventions are not registered, or a level lacks its shape or transform.
+    GridMismatchError, UnknownNameError
+        If levels and tile matrices contradict each other.
+    """
+    known = registration.from_attributes(attributes, node=node)
+    for needed in (registration.MULTISCALES, registration.PROJ, registration.SPATIAL):
+        if needed not in known:
+            raise MetadataError(
+                node,
+                registration.KEY,
+                found=[item.name for item in known],
+                expected=f"{needed.name} among them",
+            )
+    crs = proj.from_attributes(attributes, node=node)
+    if crs is None:
+        raise MetadataError(node, "proj:wkt2", found=None, expected="a CRS at the multiscale group")
+    document = multiscales.from_attributes(attributes, node=node)
+    tms, limits = _tile_matrices(document, node)
+    levels = []
+    for item in document.layout:
+        keys = spatial.from_attributes(item.extra, node=f"{node} layout {item.asset}")
+        grid = keys.grid(crs, node=f"{node} layout {item.asset}")
+        levels.append(Level(item.asset, grid, item.derived_from, limits.get(item.asset)))
+    levels.sort(key=lambda level: level.grid.cell_size)
+    dimensions = spatial.from_attributes(attributes, node=node).dimensions or ("y", "x")
+    return Levels(tuple(levels), dimensions, document.resampling_method, tms)
+
+
+def from_tms(tms: TileMatrixSet, limits: TileLimits, *, count: int, resampling_method: str | None = None) -> Levels:
+    """Lay out `count` levels on nested matrices from the limits of the coarsest one.
+
+    All levels span the same box, so sizes double exactly and chunk offsets are zero.
+
+    Parameters
+    ----------
+    tms : TileMatrixSet
+        The set.
+    limits : TileLimits
+        Tiles of the coarsest level.
+    count : int
+        Number of levels, at least 1.
+    resampling_method : str, optional
+        Written to the layout.
+
+    Raises
+    ------
+    GridMismatchError
+        If two of the matrices do not nest by 2; the message says why.
+    """
+    first = tms.index_of(limits.tileMatrix)
+    ids = tms.ids[first : first + count]
+    chain = [limits]
+    for coarser, finer in itertools.pairwise(ids):
+        reason = tms.why_not_nested(finer=finer, coarser=coarser)
+        if reason:
+            raise GridMismatchError(reason, found="levels that do not nest", expected="2 x 2 tiles in each tile")
+        chain.append(chain[-1].refine(tms.matrix(finer)))
+    finest = tms.grid(chain[-1])
+    levels: list[Level] = []
+    for step, item in enumerate(reversed(chain)):
+        # Coarsening the finest grid, rather than asking the set again, keeps the corners bit-equal on all levels.
+        levels.append(
+            Level(
+                item.tileMatrix,
+                finest.coarsen(2**step),
+                levels[-1].asset if levels else None,
+                item,
+            )
+        )
+    return Levels(tuple(levels), resampling_method=resampling_method, tms=tms.subset(ids))
+
+
+def from_halving(grid: Grid, *, count: int, resampling_method: str | None = None) -> Levels:
+    """Lay out a native pyramid: level 0 is the grid itself, each further one half as fine, sizes rounded up."""
+    levels: list[Level] = []
+    for step in range(count):
+        levels.append(Level(str(step), grid.coarsen(2**step), levels[-1].asset if levels else None))
+    return Levels(tuple(levels), resampling_method=resampling_method)
+
+
+def with_dimensions(levels: Levels, dimensions: tuple[str, str]) -> Levels:
+    """Rename the row and column dimensions."""
+    return replace(levels, dimensions=dimensions)
+
+
+def _layout_item(level: Level, source: Level | None) -> LayoutItem:
+    scale = (1.0, 1.0)
+    if source is not None:
+        (x, y), (source_x, source_y) = level.grid.cell_size, source.grid.cell_size
+        scale = (_ratio(y / source_y), _ratio(x / source_x))
+    return LayoutItem(
+        asset=level.asset,
+        derived_from=level.derived_from,
+        scale=scale,
+        translation=(0.0, 0.0),
+        extra=spatial.layout_attributes(level.grid),
+    )
+
+
+def _ratio(value: float) -> float:
+    """Take off the rounding noise of a quotient of two cell sizes."""
+    return float(round(value)) if abs(value - round(value)) < 1e-9 else value
+
+
+def _tile_matrices(document: Multiscales, node: str) -> tuple[TileMatrixSet | None, dict[str, TileLimits]]:
+    if document.tile_matrix_set is None:
+        return None, {}
+    where = f"{node} multiscales.{multiscales.TILE_MATRIX_SET}"
+    tms = tms_module.from_document(document.tile_matrix_set, node=where)
+    limits = tms_module.limits_from_documents(document.tile_matrix_limits or {}, node=where)
+    for matrix_id in limits:
+        tms.index_of(matrix_id)
+    return tms, limits

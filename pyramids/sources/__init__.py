@@ -1,0 +1,1 @@
+"""Rasters that a pyramid can be built from."""

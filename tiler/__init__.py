@@ -1,0 +1,1 @@
+"""Tile reading and HTTP."""
