@@ -1,0 +1,290 @@
+"""Build a pyramid: plan, hand subtrees to an executor, publish. The public entry.
+
+Level data are written first and the root document last, in one put. Until then a reader sees no pyramid at all. What
+is there before is left alone: a target that holds anything but a pyramid of ours is refused, and one of ours is
+replaced only when asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from geozarr import store as store_module
+from geozarr.documents import DOCUMENT
+from geozarr.errors import GeoZarrError, MetadataError, TargetExistsError
+from pyramids import metadata, shards, statistics
+from pyramids.planner import Options, make_plan
+from pyramids.sources import ArraySource, RasterSource, open_zarr
+from pyramids.walk import Subtree, Walker, run, subtrees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from geozarr.store import Store, StoreLike
+    from pyramids.plan import Plan
+    from pyramids.sources import Slice, Source
+    from pyramids.statistics import Summary
+    from pyramids.walk import Outcome
+
+PLAN_KEY = ".build/plan.json"  # what makes a target recognisable as ours, finished or not
+_SUBTREES_A_WORKER = 8  # enough that the last one does not keep the others waiting for long
+_AHEAD = 2  # subtrees a worker that may be finished and not yet folded on
+
+
+@dataclass
+class Report:
+    """What a build has done so far.
+
+    Parameters
+    ----------
+    computed : int
+        Pixels of the finest level that are done, over all slices.
+    work : int
+        Pixels of the finest level to do.
+    objects, size : int
+        Objects and bytes stored, data only.
+    """
+
+    work: int
+    computed: int = 0
+    objects: int = 0
+    size: int = 0
+
+
+@dataclass
+class _Tally:
+    """Counts for `Progress` from many threads, and calls the listener."""
+
+    report: Report
+    listener: Callable[[Report], None] | None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def computed(self, pixels: int) -> None:
+        with self.lock:
+            self.report.computed += pixels
+            if self.listener is not None:
+                self.listener(self.report)
+
+    def stored(self, size: int) -> None:
+        with self.lock:
+            self.report.objects += 1
+            self.report.size += size
+
+
+def open_source(
+    source: str | Path | xr.DataArray | xr.Dataset | Source,
+    *,
+    nodata: float | None = None,
+    bands: str = "variables",
+    variables: Sequence[str] | None = None,
+) -> Source:
+    """Open what a pyramid can be built from.
+
+    Parameters
+    ----------
+    source : str, Path, xarray.DataArray, xarray.Dataset or Source
+        A raster file, a Zarr store (a folder with `zarr.json` or `.zgroup`), an xarray object, or a source already.
+    nodata : float, optional
+        The value that means "no data", in place of what the source says.
+    bands : str
+        For raster files: "variables" or "axis".
+    variables : sequence of str, optional
+        For xarray and Zarr: which variables.
+
+    Raises
+    ------
+    StoreError, MetadataError, UnsupportedError, UnknownNameError, ParameterError
+        As the adapters do.
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if any((path / name).exists() for name in (DOCUMENT, ".zgroup", ".zmetadata")):
+            return open_zarr(path, variables=variables, nodata=nodata)
+        return RasterSource(source, nodata=nodata, bands=bands)
+    if isinstance(source, xr.DataArray | xr.Dataset):
+        return ArraySource(source, variables=variables, nodata=nodata)
+    return source
+
+
+def build(
+    source: str | Path | xr.DataArray | xr.Dataset | Source,
+    target: StoreLike,
+    options: Options | None = None,
+    *,
+    bands: str = "variables",
+    variables: Sequence[str] | None = None,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    listener: Callable[[Report], None] | None = None,
+    **choices: Any,
+) -> Plan:
+    """Build a pyramid from a raster.
+
+    Parameters
+    ----------
+    source : str, Path, xarray.DataArray, xarray.Dataset or Source
+        See `open_source`.
+    target : str, Path or obstore store
+        Where the pyramid goes; a folder is made.
+    options : Options, optional
+        All choices as one value.
+    bands, variables
+        See `open_source`.
+    overwrite : bool
+        Replace a pyramid, or an unfinished build, of ours. Anything else is never touched.
+    executor : concurrent.futures.Executor, optional
+        Runs the subtrees; by default a pool of `options.workers` threads.
+    listener : callable, optional
+        Called with a `Report` after each finest block, from the threads.
+    **choices
+        Fields of `Options`, where `options` is not given: `tms="native"`, `max_zoom=12` ...
+
+    Returns
+    -------
+    Plan
+        What was built.
+
+    Raises
+    ------
+    GeoZarrError
+        One of its subclasses; then nothing has been published.
+    """
+    options = options or Options(**choices)
+    opened = open_source(source, nodata=options.nodata, bands=bands, variables=variables)
+    plan = make_plan(opened, options)
+    execute(plan, opened, target, overwrite=overwrite, executor=executor, listener=listener)
+    return plan
+
+
+def execute(
+    plan: Plan,
+    source: Source,
+    target: StoreLike,
+    *,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    listener: Callable[[Report], None] | None = None,
+) -> Report:
+    """Carry out a plan; parameters and errors as `build`."""
+    store = claim(target, plan, overwrite=overwrite)
+    shards.use_one_thread_a_chunk()
+    tally = _Tally(Report(plan.work), listener)
+    pool = executor or ThreadPoolExecutor(plan.workers, thread_name_prefix="pyramid")
+    try:
+        summaries = _walk(plan, source, store, pool, tally)
+    finally:
+        if executor is None:
+            pool.shutdown(wait=True, cancel_futures=True)
+    if source.fingerprint != plan.source.fingerprint:
+        raise MetadataError(source.name, "fingerprint", found=source.fingerprint, expected=plan.source.fingerprint)
+    publish(plan, store, summaries)
+    return tally.report
+
+
+def claim(target: StoreLike, plan: Plan, *, overwrite: bool) -> Store:
+    """Open a target, make sure that it may be written, and leave the plan in it.
+
+    Raises
+    ------
+    TargetExistsError
+        If it holds something that is not ours, or a pyramid of ours and `overwrite` is not set.
+    StoreError
+        If it cannot be written.
+    """
+    if isinstance(target, str | Path) and Path(target).is_file():
+        raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
+    store = store_module.open_store(target, create=True)
+    keys = store_module.list_keys(store)
+    if keys:
+        is_ours = PLAN_KEY in keys
+        if not is_ours:
+            raise TargetExistsError(str(target), found=f"{len(keys)} objects of another origin", expected="nothing")
+        if not overwrite:
+            state = "a pyramid" if DOCUMENT in keys else "an unfinished build"
+            raise TargetExistsError(str(target), found=state, expected="nothing, or permission to overwrite it")
+        # The root document goes first and the mark of ownership last: whenever this stops, readers see no pyramid,
+        # and the next attempt still knows that the rest is ours.
+        inner = [key for key in keys if key not in (DOCUMENT, PLAN_KEY)]
+        store_module.delete(store, [key for key in (DOCUMENT,) if key in keys] + inner + [PLAN_KEY])
+    store_module.write_bytes(store, PLAN_KEY, store_module.encode_document(plan.to_document()))
+    return store
+
+
+def publish(plan: Plan, store: Store, summaries: dict[str, Summary | None]) -> None:
+    """Write coordinates and documents of the levels, and last the root document, in one put."""
+    root, nodes = metadata.node_documents(plan, summaries)
+    for number, level in enumerate(plan.levels.levels):
+        for name, array in metadata.small_arrays(plan, number).items():
+            key, data = array.to_object()
+            store_module.write_bytes(store, store_module.join(level.asset, name, key), data)
+    for path, document in nodes.items():
+        store_module.write_document(store, path, document)
+    store_module.write_document(store, "", root)
+
+
+def _walk(plan: Plan, source: Source, store: Store, pool: Executor, tally: _Tally) -> dict[str, Summary | None]:
+    """Walk all groups; return the statistics of each variable."""
+    summaries: dict[str, Summary | None] = {}
+    cut, units = subtrees(plan, at_least=plan.workers * _SUBTREES_A_WORKER)
+    top = len(plan.levels.levels) - 1
+    for group in plan.groups:
+        outcomes = _outcomes(plan, group, units, source, store, pool, tally)
+        # The coordinator walks the levels above the cut itself, in the order in which the subtrees were handed out.
+        walker = Walker(
+            plan,
+            group,
+            source=source,
+            store=store,
+            progress=tally,
+            below=lambda row, col, found=outcomes: _expect(found, Subtree(cut, row, col)),  # type: ignore[misc]
+            cut=cut,
+        )
+        tops = plan.blocks(top)
+        for row in range(tops.row, tops.row_stop):
+            for col in range(tops.col, tops.col_stop):
+                outcome = walker.visit(top, row, col)
+                for track, summary in zip(walker.tracks, outcome.summaries, strict=True):
+                    name = track.variable.name
+                    summaries[name] = statistics.merge(summaries.get(name), summary)
+    return summaries
+
+
+def _outcomes(
+    plan: Plan,
+    group: tuple[Slice, ...],
+    units: list[Subtree],
+    source: Source,
+    store: Store,
+    pool: Executor,
+    tally: _Tally,
+) -> Iterator[tuple[Subtree, Outcome]]:
+    """Run subtrees a few ahead of the coordinator, and give their outcomes in order."""
+    waiting: deque[tuple[Subtree, Future[Outcome]]] = deque()
+    left = iter(units)
+    try:
+        while True:
+            while len(waiting) < plan.workers + _AHEAD and (unit := next(left, None)) is not None:
+                future = pool.submit(run, plan, group, unit, source=source, store=store, progress=tally)
+                waiting.append((unit, future))
+            if not waiting:
+                return
+            unit, future = waiting.popleft()
+            yield unit, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _expect(outcomes: Iterator[tuple[Subtree, Outcome]], wanted: Subtree) -> Outcome:
+    unit, outcome = next(outcomes)
+    if unit != wanted:
+        raise GeoZarrError(f"subtrees out of order: {unit} came for {wanted}")
+    return outcome

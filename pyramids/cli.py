@@ -1,0 +1,185 @@
+"""geozarr-build: build a pyramid from a raster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from geozarr.errors import GeoZarrError
+from pyramids.build import Report, execute, open_source
+from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
+from pyramids.sources.raster import BAND_LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """A number of bytes such as 512M or 2G (units of 1024)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value).upper().removesuffix("IB").removesuffix("B")
+        number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "")
+        try:
+            size = int(float(number) * _UNITS.get(unit, 1))
+        except (ValueError, OverflowError):
+            size = 0
+        if size <= 0:
+            self.fail(f"{value!r} is not a size such as 512M or 2G", param, ctx)
+        return size
+
+
+class _Shard(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """A number of pixels, or auto, or none."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value in ("auto", "none") or isinstance(value, int):
+            return value  # type: ignore[no-any-return]
+        if not str(value).isdigit():
+            self.fail(f"{value!r} is not auto, none or a number of pixels", param, ctx)
+        return int(value)
+
+
+class _Rate(ProgressColumn):
+    """Megapixels a second since the start."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed or 0.0
+        return Text(f"{speed:6.1f} Mpx/s", style="progress.data.speed")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source")
+@click.argument("target", required=False)
+@click.option(
+    "--tms",
+    default="WebMercatorQuad",
+    show_default=True,
+    metavar="NAME|FILE|native",
+    help="TileMatrixSet: a registered name, a TMS 2.0 JSON file, or 'native' for the source's own grid, halved.",
+)
+@click.option(
+    "--min-zoom",
+    metavar="ID",
+    help="Tile matrix of the coarsest level. [default: the last in which the data needs at most 2 x 2 tiles]",
+)
+@click.option(
+    "--max-zoom",
+    metavar="ID",
+    help="Tile matrix of the finest level. [default: the nearest to the source's resolution]",
+)
+@click.option("--levels", type=int, help="Number of levels of a native pyramid. [default: until one chunk holds all]")
+@click.option(
+    "--resampling",
+    type=click.Choice(RESAMPLING),
+    default="auto",
+    show_default=True,
+    help="How the source is warped. Coarser levels are means of the finest, or with nearest its centre samples.",
+)
+@click.option("--nodata", type=float, help="The value that means no data, in the source and in the pyramid.")
+@click.option(
+    "--bands",
+    type=click.Choice(BAND_LAYOUTS),
+    default="variables",
+    show_default=True,
+    help="Store each band as a variable, or all as one variable with a band axis.",
+)
+@click.option(
+    "--variable",
+    "variables",
+    multiple=True,
+    help="Variable of a Zarr source; repeat for several. [default: all on the grid]",
+)
+@click.option("--chunk", type=int, help="Pixels along a side of a chunk of a native pyramid. [default: 512]")
+@click.option(
+    "--shard",
+    type=_Shard(),
+    default="auto",
+    show_default=True,
+    help="Pixels along a side of a shard, none, or auto: none up to 10 000 chunks, else 2048.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads. [default: one a core]")
+@click.option(
+    "--memory", type=_Size(), default=DEFAULT_MEMORY, show_default="1G", help="Memory that the build may use."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a pyramid that this tool built. Anything else is never touched."
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop; no pixel is read, nothing is written.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.version_option(package_name="geozarr-pyramids")
+def main(source: str, target: str | None, **given: Any) -> None:
+    """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file or a Zarr store.
+
+    Ends with 0 when the pyramid is published, 2 on a bad source or option, 130 or 143 when it was stopped.
+    """
+    if target is None and not given["dry_run"]:
+        raise click.UsageError("Missing argument 'TARGET'.")
+    names = {field.name for field in fields(Options)}
+    workers = given["threads"] or os.cpu_count() or 1
+    options = Options(**{k: v for k, v in given.items() if k in names}, workers=workers)
+    console = Console(stderr=True, quiet=given["quiet"])
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        opened = open_source(source, nodata=given["nodata"], bands=given["bands"], variables=given["variables"] or None)
+        plan = make_plan(opened, options)
+        if given["dry_run"]:
+            click.echo(str(plan))
+            return
+        if not given["quiet"]:
+            click.echo(str(plan))
+        with _bar(console) as bar:
+            report = execute(
+                plan, opened, target or "", overwrite=given["overwrite"], listener=_listener(bar, plan.work)
+            )
+    except GeoZarrError as error:
+        click.echo(f"geozarr-build: {_with_cause(error)}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("geozarr-build: stopped; nothing was published", err=True)
+        sys.exit(130)
+    if not given["quiet"]:
+        click.echo(f"built      {target}: {report.objects:,} objects, {report.size / 1e6:,.1f} MB of data")
+        shown = "geozarr-check" if options.tms == NATIVE else "geozarr-serve"
+        click.echo(f"next       {shown} {target}")
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), _Rate())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+def _listener(bar: Progress, work: int) -> Callable[[Report], None]:
+    task = bar.add_task("building", total=work / 1e6)
+    return lambda report: bar.update(task, completed=report.computed / 1e6)
+
+
+def _with_cause(error: GeoZarrError) -> str:
+    """One line: the error, and what the library below said where that adds something."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = str(error) if isinstance(cause, GeoZarrError) else f"{error}: {cause}"
+    return " ".join(text.split())
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    click.echo("geozarr-build: terminated; nothing was published", err=True)
+    sys.exit(143)

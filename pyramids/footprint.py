@@ -1,0 +1,172 @@
+"""Where a source lies in another CRS, and how large its pixels are there.
+
+Both are estimated from samples, never from the corners alone: the extent from points along the outline and inside,
+carried forward, and from points of the target's area carried back, which finds what an outline cannot show (a pole in
+the middle of the raster, the far side of the antimeridian).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geozarr.crs import transformer
+from geozarr.errors import GridMismatchError, UnsupportedError
+from geozarr.grid import Bounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geozarr import CRS, Grid
+
+_OUTLINE = 513  # points along each edge of the source
+_INSIDE = 65  # points along each side of the lattice inside it
+_AREA = 129  # points along each side of the target's area
+_MARGIN = 1.0  # source pixels added on each side: what may lie between two samples of a smooth outline
+
+
+def extent(source: Grid, crs: CRS, area: Bounds) -> Bounds:
+    """Box in another CRS that holds every pixel of a source, cut to an area.
+
+    Parameters
+    ----------
+    source : Grid
+        The raster.
+    crs : CRS
+        CRS of the result.
+    area : Bounds
+        What can be covered at all, in units of `crs`: the extent of a tile matrix.
+
+    Returns
+    -------
+    Bounds
+        In units of `crs`. Exact where both CRS are the same; else up to `_MARGIN` source pixels too large.
+
+    Raises
+    ------
+    UnsupportedError
+        If one CRS is on the Earth and the other is not.
+    GridMismatchError
+        If no part of the source lies in the area.
+    """
+    if source.crs.is_earth != crs.is_earth:
+        raise UnsupportedError(f"warping from {source.crs} to {crs}", "they are on different bodies")
+    if source.crs.is_same_place(crs):
+        box = source.bounds
+    else:
+        xs, ys = _forward(source, crs)
+        back_xs, back_ys = _backward(source, crs, area)
+        box = _box(np.concatenate([xs, back_xs]), np.concatenate([ys, back_ys]))
+        x, y = cell_size(source, crs)
+        box = Bounds(box.xmin - _MARGIN * x, box.ymin - _MARGIN * y, box.xmax + _MARGIN * x, box.ymax + _MARGIN * y)
+    cut = Bounds(max(box.xmin, area.xmin), max(box.ymin, area.ymin), min(box.xmax, area.xmax), min(box.ymax, area.ymax))
+    if not (cut.xmin < cut.xmax and cut.ymin < cut.ymax):
+        raise GridMismatchError(f"extent of the source in {crs}", found=tuple(box), expected=f"a part of {tuple(area)}")
+    return cut
+
+
+def is_clipped(source: Grid, crs: CRS, area: Bounds) -> bool:
+    """Tell whether a part of the source lies outside an area, or nowhere in the CRS of that area."""
+    x, y = _forward(source, crs)
+    slack = 1e-9 * max(area.xmax - area.xmin, area.ymax - area.ymin)
+    wide = Bounds(area.xmin - slack, area.ymin - slack, area.xmax + slack, area.ymax + slack)
+    return not bool(_inside(x, y, wide).all())
+
+
+def cell_size(source: Grid, crs: CRS) -> tuple[float, float]:
+    """Median side lengths of the source's pixels in another CRS.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Along x and y, in units of `crs`; of the boxes around pixels, so a little more for a rotated source.
+
+    Raises
+    ------
+    GridMismatchError
+        If the transformation has no answer for any pixel sampled.
+    """
+    if source.crs.is_same_place(crs):
+        return source.cell_size
+    rows, cols = np.meshgrid(
+        np.linspace(0, source.height - 1, _INSIDE), np.linspace(0, source.width - 1, _INSIDE), indexing="ij"
+    )
+    corners = [_at(source, crs, cols + right, rows + down) for right, down in ((0, 0), (1, 0), (0, 1))]
+    (x0, y0), (x1, y1), (x2, y2) = corners
+    with np.errstate(invalid="ignore"):
+        wide, high = np.abs(x1 - x0) + np.abs(x2 - x0), np.abs(y1 - y0) + np.abs(y2 - y0)
+    usable = np.isfinite(wide) & np.isfinite(high) & (wide > 0) & (high > 0)
+    if not usable.any():
+        raise GridMismatchError(f"position of the source in {crs}", found="no finite coordinate", expected="some")
+    return float(np.median(wide[usable])), float(np.median(high[usable]))
+
+
+def resolution(source: Grid, crs: CRS, area: Bounds) -> float:
+    """Side of a square target pixel that keeps the area of the source's pixels, the median over those in `area`.
+
+    Raises
+    ------
+    GridMismatchError
+        If no pixel sampled lies in the area.
+    """
+    rows, cols = np.meshgrid(
+        np.linspace(0, source.height - 1, _INSIDE), np.linspace(0, source.width - 1, _INSIDE), indexing="ij"
+    )
+    (x0, y0), (x1, y1), (x2, y2) = (
+        _at(source, crs, cols + right, rows + down) for right, down in ((0, 0), (1, 0), (0, 1))
+    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        areas = np.abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
+    usable = np.isfinite(areas) & (areas > 0) & _inside(x0, y0, area)
+    if not usable.any():
+        raise GridMismatchError(f"extent of the source in {crs}", found="nothing", expected=f"a part of {tuple(area)}")
+    return float(np.sqrt(np.median(areas[usable])))
+
+
+def _at(
+    source: Grid, crs: CRS, cols: NDArray[np.float64], rows: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    t = source.transform
+    x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+    if source.crs.is_same_place(crs):
+        return x, y
+    found_x, found_y = transformer(source.crs, crs).transform(x, y, errcheck=False)
+    return found_x, found_y
+
+
+def _forward(source: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Carry points of the source's outline and inside forward."""
+    along_rows, along_cols = np.linspace(0, source.height, _OUTLINE), np.linspace(0, source.width, _OUTLINE)
+    inner_rows, inner_cols = np.meshgrid(
+        np.linspace(0, source.height, _INSIDE), np.linspace(0, source.width, _INSIDE), indexing="ij"
+    )
+    zeros, ends = np.zeros(_OUTLINE), np.ones(_OUTLINE)
+    cols = np.concatenate([along_cols, along_cols, zeros, ends * source.width, inner_cols.ravel()])
+    rows = np.concatenate([zeros, ends * source.height, along_rows, along_rows, inner_rows.ravel()])
+    return _at(source, crs, cols, rows)
+
+
+def _backward(source: Grid, crs: CRS, area: Bounds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of the area that come from inside the source."""
+    xs, ys = np.meshgrid(np.linspace(area.xmin, area.xmax, _AREA), np.linspace(area.ymin, area.ymax, _AREA))
+    x, y = transformer(crs, source.crs).transform(xs, ys, errcheck=False)
+    inverse = ~source.transform
+    with np.errstate(invalid="ignore", over="ignore"):
+        cols = inverse.a * x + inverse.b * y + inverse.c
+        rows = inverse.d * x + inverse.e * y + inverse.f
+        inside = (cols >= 0) & (cols <= source.width) & (rows >= 0) & (rows <= source.height)
+    return xs[inside], ys[inside]
+
+
+def _inside(x: NDArray[np.float64], y: NDArray[np.float64], area: Bounds) -> NDArray[np.bool_]:
+    return (x >= area.xmin) & (x <= area.xmax) & (y >= area.ymin) & (y <= area.ymax)
+
+
+def _box(x: NDArray[np.float64], y: NDArray[np.float64]) -> Bounds:
+    """Box around the finite points."""
+    usable = np.isfinite(x) & np.isfinite(y)
+    if not usable.any():
+        raise GridMismatchError("position of the source", found="no finite coordinate", expected="some")
+    x, y = x[usable], y[usable]
+    return Bounds(float(x.min()), float(y.min()), float(x.max()), float(y.max()))

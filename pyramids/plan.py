@@ -1,0 +1,361 @@
+"""Plan: everything a build will do, as one frozen value.
+
+It prints itself, goes to JSON and back, and its `identity` is a hash of all that determines the stored bytes. The
+planner makes it; walking, storing and publishing carry it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+
+from geozarr import cf
+from geozarr import crs as crs_module
+from geozarr import levels as levels_module
+from geozarr.documents import ArrayLayout
+from geozarr.errors import UnsupportedError
+from geozarr.grid import Grid
+from geozarr.window import Window
+from pyramids import chunking
+from pyramids.sources.source import Axis, Slice
+
+if TYPE_CHECKING:
+    from geozarr.levels import Levels
+
+FORMAT = 1  # raised when the same plan would give other bytes
+ALPHA = "alpha"  # name of the variable that tells which pixels hold data
+
+
+@dataclass(frozen=True)
+class PlannedSource:
+    """The source as planned for."""
+
+    name: str
+    fingerprint: str
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedVariable:
+    """One variable of the pyramid.
+
+    Parameters
+    ----------
+    name : str
+        Name of its arrays.
+    dtype : numpy.dtype
+        Stored type.
+    nodata : float or None
+        Value of missing pixels; None where `alpha` tells, or nothing is ever missing.
+    fill_value : float
+        Zarr fill value: `nodata`, else a placeholder.
+    uses_alpha : bool
+        True where the variable `alpha` tells what is missing.
+    leading : tuple of Axis
+        Axes before rows and columns.
+    attributes : dict
+        Attributes taken over from the source.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    nodata: float | None
+    fill_value: float
+    uses_alpha: bool = False
+    leading: tuple[Axis, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slice_count(self) -> int:
+        """Number of 2-D slices."""
+        return math.prod(axis.size for axis in self.leading)
+
+    def slice_index(self, number: int) -> tuple[int, ...]:
+        """Place of a slice along the leading axes."""
+        sizes = tuple(axis.size for axis in self.leading)
+        return tuple(int(index) for index in np.unravel_index(number, sizes)) if sizes else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be built.
+
+    Parameters
+    ----------
+    source : PlannedSource
+        What is read.
+    levels : Levels
+        Grids of all levels, finest first.
+    variables : tuple of PlannedVariable
+        In the source's order, with `alpha` last where there is one.
+    warp_method : str or None
+        How the finest level is made from the source; None where it is the source.
+    fold_method : str
+        How coarser levels are made: "average" or "nearest".
+    chunk : int
+        Side of a chunk in pixels.
+    shard : int or None
+        Side of a shard in pixels.
+    footprint : Window
+        Pixels of the finest level that the source can reach.
+    block : int
+        Side of a block in pixels.
+    together : int
+        Slices walked together, at most.
+    workers : int
+        Threads.
+    memory, peak : int
+        Bytes allowed, and bytes predicted.
+    notes : tuple of str
+        What a user should know about the choices made.
+    """
+
+    source: PlannedSource
+    levels: Levels
+    variables: tuple[PlannedVariable, ...]
+    warp_method: str | None
+    fold_method: str
+    chunk: int
+    shard: int | None
+    footprint: Window
+    block: int
+    together: int
+    workers: int
+    memory: int
+    peak: int
+    notes: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    @property
+    def data_variables(self) -> tuple[PlannedVariable, ...]:
+        """Variables but for `alpha`."""
+        return tuple(variable for variable in self.variables if variable.name != ALPHA)
+
+    @property
+    def has_alpha(self) -> bool:
+        """True where an `alpha` variable is stored."""
+        return any(variable.name == ALPHA for variable in self.variables)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[Slice, ...], ...]:
+        """Slices that are walked together, in the order of the walk: alike in dtype, `together` at most."""
+        groups: list[tuple[Slice, ...]] = []
+        for index, variable in enumerate(self.data_variables):
+            for number in range(variable.slice_count):
+                last = groups[-1] if groups else ()
+                fits = 0 < len(last) < self.together and self.variables[last[0].variable].dtype == variable.dtype
+                if fits:
+                    groups[-1] = (*last, Slice(index, number))
+                else:
+                    groups.append((Slice(index, number),))
+        return tuple(groups)
+
+    def layout(self, level: int, variable: PlannedVariable) -> ArrayLayout:
+        """How a variable is stored at a level."""
+        shape = self.levels.levels[level].grid.shape
+        sizes = tuple(axis.size for axis in variable.leading)
+        ones = (1,) * len(sizes)
+        side = chunking.level_shard(self.shard, chunk=self.chunk, shape=shape)
+        return ArrayLayout(
+            shape=(*sizes, *shape),
+            dtype=variable.dtype,
+            dimensions=(*(axis.name for axis in variable.leading), *self.levels.dimensions),
+            chunk=(*ones, self.chunk, self.chunk),
+            shard=None if side is None else (*ones, side, side),
+            fill_value=variable.fill_value,
+        )
+
+    def blocks(self, level: int) -> Window:
+        """Blocks of a level that the source can reach, as a window of block indexes."""
+        at_level = coarsened(self.footprint, 2**level)
+        inside = at_level.intersect(self.levels.levels[level].grid.window)
+        around = inside.align(height=self.block, width=self.block)
+        side = self.block
+        return Window(around.row // side, around.col // side, around.height // side, around.width // side)
+
+    def block_window(self, level: int, row: int, col: int) -> Window:
+        """Pixels of a block, cut to its level."""
+        whole = Window(row * self.block, col * self.block, self.block, self.block)
+        return whole.intersect(self.levels.levels[level].grid.window)
+
+    @property
+    def slice_count(self) -> int:
+        """2-D slices of all data variables."""
+        return sum(variable.slice_count for variable in self.data_variables)
+
+    @property
+    def work(self) -> int:
+        """Pixels of the finest level that are visited, over all slices: whole blocks around the footprint."""
+        visited = self.footprint.align(height=self.block, width=self.block)
+        return visited.intersect(self.levels.finest.grid.window).size * self.slice_count
+
+    @cached_property
+    def predicted(self) -> dict[str, int]:
+        """Most objects and raw bytes that can be stored: as if every chunk that the source reaches held data."""
+        objects = 0
+        size = 0
+        for number, level in enumerate(self.levels.levels):
+            reach = coarsened(self.footprint, 2**number).intersect(level.grid.window)
+            for variable in self.variables:
+                layout = self.layout(number, variable)
+                side = layout.object_shape[-1]
+                touched = reach.align(height=side, width=side)
+                slices = variable.slice_count
+                objects += touched.size // side**2 * slices
+                chunks = reach.align(height=self.chunk, width=self.chunk)
+                size += chunks.size * variable.dtype.itemsize * slices
+        return {"objects": objects, "bytes": size}
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all that determines the stored bytes: source, parameters, format; not of threads and memory."""
+        document = self.to_document()
+        for name in ("block", "together", "workers", "memory", "peak", "notes"):
+            del document[name]
+        text = json.dumps(document, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the plan as JSON."""
+        return {
+            "format": FORMAT,
+            "source": {
+                "name": self.source.name,
+                "fingerprint": self.source.fingerprint,
+                "grid": _grid_to_document(self.source.grid),
+            },
+            "levels": self.levels.to_attributes(),
+            "variables": [_variable_to_document(variable) for variable in self.variables],
+            "warp_method": self.warp_method,
+            "fold_method": self.fold_method,
+            "chunk": self.chunk,
+            "shard": self.shard,
+            "footprint": asdict(self.footprint),
+            "block": self.block,
+            "together": self.together,
+            "workers": self.workers,
+            "memory": self.memory,
+            "peak": self.peak,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(_describe(self))
+
+
+def from_document(document: dict[str, Any]) -> Plan:
+    """Read a plan back from JSON.
+
+    Raises
+    ------
+    UnsupportedError
+        If another version of the format wrote it.
+    """
+    if document.get("format") != FORMAT:
+        raise UnsupportedError(f"plan of format {document.get('format')}", f"format {FORMAT} is")
+    source = document["source"]
+    simple = ("warp_method", "fold_method", "chunk", "shard", "block", "together", "workers", "memory", "peak")
+    return Plan(
+        source=PlannedSource(source["name"], source["fingerprint"], _grid_from_document(source["grid"])),
+        levels=levels_module.from_attributes(document["levels"]),
+        variables=tuple(_variable_from_document(item) for item in document["variables"]),
+        footprint=Window(**document["footprint"]),
+        notes=tuple(document["notes"]),
+        **{name: document[name] for name in simple},
+    )
+
+
+def coarsened(window: Window, factor: int) -> Window:
+    """Cells of a coarser level that hold any pixel of a window."""
+    return Window.from_bounds(
+        row_start=window.row // factor,
+        row_stop=-(-window.row_stop // factor),
+        col_start=window.col // factor,
+        col_stop=-(-window.col_stop // factor),
+    )
+
+
+def _grid_to_document(grid: Grid) -> dict[str, Any]:
+    return {"shape": list(grid.shape), "transform": list(tuple(grid.transform)[:6]), "wkt2": grid.crs.wkt2}
+
+
+def _grid_from_document(document: dict[str, Any]) -> Grid:
+    rows, cols = document["shape"]
+    return Grid((rows, cols), Affine(*document["transform"]), crs_module.from_wkt2(document["wkt2"]))
+
+
+def _variable_to_document(variable: PlannedVariable) -> dict[str, Any]:
+    return {
+        "name": variable.name,
+        "dtype": variable.dtype.name,
+        "nodata": None if variable.nodata is None else cf.encode_fill_value(variable.nodata, variable.dtype),
+        "fill_value": cf.encode_fill_value(variable.fill_value, variable.dtype),
+        "uses_alpha": variable.uses_alpha,
+        "leading": [
+            {"name": axis.name, "coordinates": list(axis.coordinates), "attributes": axis.attributes}
+            for axis in variable.leading
+        ],
+        "attributes": variable.attributes,
+    }
+
+
+def _variable_from_document(document: dict[str, Any]) -> PlannedVariable:
+    dtype = np.dtype(document["dtype"])
+    nodata = document["nodata"]
+    if nodata is not None:
+        nodata = cf.decode_fill_value(nodata, dtype, node=document["name"]).item()
+    fill = cf.decode_fill_value(document["fill_value"], dtype, node=document["name"]).item()
+    axes = tuple(Axis(item["name"], tuple(item["coordinates"]), item["attributes"]) for item in document["leading"])
+    return PlannedVariable(document["name"], dtype, nodata, fill, document["uses_alpha"], axes, document["attributes"])
+
+
+def _describe(plan: Plan) -> list[str]:
+    grid = plan.source.grid
+    lines = [
+        f"source     {plan.source.name}",
+        f"           {grid.height} x {grid.width} px, {grid.crs}, cells {_pair(grid.cell_size)} {grid.crs.unit}",
+        f"target     {plan.levels.tms.id if plan.levels.tms else 'native grid'}, {plan.levels.crs}",
+        f"method     finest level: {plan.warp_method or 'as it is'}; coarser levels: {plan.fold_method} of the finest",
+        "level      rows x columns        cell size        chunks  tiles (rows, columns)",
+    ]
+    for level in plan.levels.levels:
+        shape = level.grid.shape
+        chunks = f"{-(-shape[0] // plan.chunk)} x {-(-shape[1] // plan.chunk)}"
+        tiles = ""
+        if level.limits is not None:
+            limit = level.limits
+            tiles = f"{limit.minTileRow}-{limit.maxTileRow}, {limit.minTileCol}-{limit.maxTileCol}"
+        size = f"{level.grid.cell_size[0]:.6g} {level.grid.crs.unit}"
+        lines.append(f"  {level.asset:<8} {shape[0]:>8} x {shape[1]:<8} {size:>16}  {chunks:>12}  {tiles}".rstrip())
+    for variable in plan.variables:
+        leading = "".join(f"{axis.name} {axis.size}, " for axis in variable.leading)
+        missing = "alpha" if variable.uses_alpha else variable.nodata
+        lines.append(
+            f"variable   {variable.name}: {variable.dtype.name}, {leading}missing: "
+            f"{'none' if missing is None else missing}"
+        )
+    side = f"chunks of {plan.chunk} x {plan.chunk} px" + (f" in shards of {plan.shard} px" if plan.shard else "")
+    most = plan.predicted
+    lines += [
+        f"storage    {side}, blosc zstd 1 bitshuffle",
+        f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",
+        f"work       {plan.work / 1e6:,.1f} Mpx, {plan.workers} threads, blocks of {plan.block} px",
+        f"memory     {plan.peak / 2**20:,.0f} MiB predicted, {plan.memory / 2**20:,.0f} MiB allowed",
+    ]
+    return lines + [f"note       {note}" for note in plan.notes]
+
+
+def _pair(size: tuple[float, float]) -> str:
+    return f"{size[0]:.6g} x {size[1]:.6g}"

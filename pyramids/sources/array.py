@@ -1,0 +1,280 @@
+"""Source over an xarray DataArray or Dataset: in memory, or lazily read from Zarr."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rioxarray  # noqa: F401 - registers the `.rio` accessor
+import xarray as xr
+from affine import Affine
+
+from geozarr import crs as crs_module
+from geozarr.conventions import proj
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError, StoreError, UnknownNameError, UnsupportedError
+from geozarr.grid import Grid
+from pyramids.sources.source import Axis, Pixels, Slice, SourceVariable, check_dtype, check_nodata, valid_where
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from geozarr import CRS, Window
+
+X_NAMES = ("x", "lon", "longitude")
+Y_NAMES = ("y", "lat", "latitude")
+REGULAR = 1e-3  # of a cell: how far coordinates may be from evenly spaced; float32 degrees are off by 1e-4
+_KEPT = ("long_name", "standard_name", "units", "scale_factor", "add_offset", "color_interpretation", "cell_methods")
+
+
+class ArraySource:
+    """Variables of an xarray object that lie on one grid.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        With regular 1-D coordinates `y`/`x`, `lat`/`lon` or `latitude`/`longitude`, rows and columns last, and a CRS
+        that rioxarray finds (`spatial_ref`) or that `proj:*` attributes state. Values are taken as they are, packed or
+        not.
+    variables : sequence of str, optional
+        Which variables of a Dataset; all on the grid by default.
+    nodata : float, optional
+        The value that means "no data", in place of what the attributes say.
+    name : str
+        Where it comes from, for messages.
+    fingerprint : str, optional
+        Text that changes when the pixels may have changed. By default a hash of the metadata, which does not notice new
+        pixels in the same array.
+
+    Raises
+    ------
+    MetadataError
+        If the CRS or the coordinates are missing or irregular, or a nodata does not fit.
+    UnsupportedError
+        If a dtype is not supported, or rows and columns are not the last axes.
+    UnknownNameError
+        If a variable asked for does not exist.
+    """
+
+    def __init__(
+        self,
+        data: xr.DataArray | xr.Dataset,
+        *,
+        variables: Sequence[str] | None = None,
+        nodata: float | None = None,
+        name: str = "<memory>",
+        fingerprint: str | None = None,
+    ) -> None:
+        self._name = name
+        dataset = _as_dataset(data)
+        y, x = _spatial_names(dataset, name)
+        self._arrays = _select(dataset, variables, (y, x), name)
+        self._grid = Grid(
+            (dataset.sizes[y], dataset.sizes[x]),
+            _transform(dataset, (y, x), name),
+            _crs_of(dataset, self._arrays, name),
+        )
+        self._variables = tuple(_describe(array, (y, x), nodata, name) for array in self._arrays)
+        self._fingerprint = fingerprint or _metadata_hash(self)
+
+    @property
+    def name(self) -> str:
+        """Where it comes from."""
+        return self._name
+
+    @property
+    def grid(self) -> Grid:
+        """The shared grid."""
+        return self._grid
+
+    @property
+    def variables(self) -> tuple[SourceVariable, ...]:
+        """The variables chosen."""
+        return self._variables
+
+    @property
+    def has_alpha(self) -> bool:
+        """Always False: xarray knows nodata values only."""
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """As given, or a hash of the metadata."""
+        return self._fingerprint
+
+    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
+        """Read slices one after the other; see `Source.read`."""
+        values = np.stack([self._read_one(window, wanted) for wanted in slices])
+        valid = np.empty(values.shape, np.bool_)
+        for index, (variable, _) in enumerate(slices):
+            valid[index] = valid_where(values[index], self._variables[variable].nodata)
+        return Pixels(values, valid)
+
+    def _read_one(self, window: Window, wanted: Slice) -> NDArray[Any]:
+        described = self._variables[wanted.variable]
+        sizes = tuple(axis.size for axis in described.leading)
+        place = np.unravel_index(wanted.number, sizes) if sizes else ()
+        try:
+            piece = self._arrays[wanted.variable][(*place, *window.slices)]
+            return np.asarray(piece.values, described.dtype)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            where = f"rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
+            raise ChunkReadError(f"{self._name} {described.name}", f"slice {wanted.number}, {where}") from error
+
+
+def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodata: float | None = None) -> ArraySource:
+    """Open a Zarr store, lazily and packed, as a source.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be opened.
+    MetadataError, UnsupportedError, UnknownNameError
+        As `ArraySource`.
+    """
+    try:
+        dataset = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError("open", str(path)) from error
+    return ArraySource(dataset, variables=variables, nodata=nodata, name=str(path))
+
+
+def _as_dataset(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    if isinstance(data, xr.Dataset):
+        return data
+    if isinstance(data, xr.DataArray):
+        dataset = data.to_dataset(name=data.name or "data")
+        dataset.attrs = dict(data.attrs)
+        return dataset
+    raise ParameterError("source", found=type(data).__name__, expected="a path, a DataArray, a Dataset or a Source")
+
+
+def _spatial_names(dataset: xr.Dataset, name: str) -> tuple[str, str]:
+    for y, x in zip(Y_NAMES, X_NAMES, strict=True):
+        if y in dataset.sizes and x in dataset.sizes:
+            return y, x
+    raise MetadataError(
+        name, "dimensions", found=tuple(dataset.sizes), expected="y and x, lat and lon, or latitude and longitude"
+    )
+
+
+def _select(
+    dataset: xr.Dataset, wanted: Sequence[str] | None, spatial: tuple[str, str], name: str
+) -> tuple[xr.DataArray, ...]:
+    known = tuple(str(key) for key, array in dataset.data_vars.items() if set(spatial) <= set(array.dims))
+    for key in wanted or ():
+        if key not in known:
+            raise UnknownNameError("variable", key, known)
+    chosen = tuple(wanted or known)
+    if not chosen:
+        raise MetadataError(
+            name, "variables", found=tuple(dataset.data_vars), expected=f"one with dimensions {spatial}"
+        )
+    for key in chosen:
+        if dataset[key].dims[-2:] != spatial:
+            raise UnsupportedError(f"{name} {key}: dimensions {dataset[key].dims}", f"{spatial} must come last")
+    return tuple(dataset[key] for key in chosen)
+
+
+def _transform(dataset: xr.Dataset, spatial: tuple[str, str], name: str) -> Affine:
+    (row_start, row_step), (col_start, col_step) = (_regular(dataset, dimension, name) for dimension in spatial)
+    return Affine(col_step, 0.0, col_start - col_step / 2, 0.0, row_step, row_start - row_step / 2)
+
+
+def _regular(dataset: xr.Dataset, dimension: str, name: str) -> tuple[float, float]:
+    """First centre and step of a coordinate, taken from both ends so that rounding does not add up."""
+    if dimension not in dataset.coords:
+        raise MetadataError(name, dimension, found=None, expected="a coordinate variable with the pixel centres")
+    centres = np.asarray(dataset[dimension].values, np.float64)
+    if centres.size < 2:
+        raise MetadataError(
+            name, dimension, found=centres.tolist(), expected="at least 2 pixel centres, to tell the cell size"
+        )
+    if not np.isfinite(centres).all():
+        raise MetadataError(name, dimension, found="a value that is not finite", expected="finite pixel centres")
+    step = (centres[-1] - centres[0]) / (centres.size - 1)
+    even = centres[0] + step * np.arange(centres.size)
+    worst = float(np.abs(centres - even).max() / abs(step)) if step else math.inf
+    if worst > REGULAR:
+        raise MetadataError(
+            name, dimension, found=f"{worst:.3g} cells off an even spacing", expected=f"at most {REGULAR} cells"
+        )
+    return float(centres[0]), float(step)
+
+
+def _crs_of(dataset: xr.Dataset, arrays: tuple[xr.DataArray, ...], name: str) -> CRS:
+    for holder in (arrays[0], dataset):
+        found = holder.rio.crs
+        if found is not None:
+            return crs_module.from_wkt2(found.to_wkt(), node=name, key="crs")
+    for attributes in (arrays[0].attrs, dataset.attrs):
+        stated = proj.from_attributes(attributes, node=name)
+        if stated is not None:
+            return stated
+    raise MetadataError(name, "crs", found=None, expected="a coordinate reference system; it is never guessed")
+
+
+def _describe(array: xr.DataArray, spatial: tuple[str, str], nodata: float | None, name: str) -> SourceVariable:
+    node = f"{name} {array.name}"
+    dtype = check_dtype(array.dtype, node=node)
+    if nodata is None:
+        nodata = _declared_nodata(array, node)
+    attributes = {key: _plain(array.attrs[key]) for key in _KEPT if key in array.attrs}
+    attributes.setdefault("long_name", str(array.name))
+    leading = tuple(_axis(array, dimension, node) for dimension in array.dims if dimension not in spatial)
+    return SourceVariable(
+        str(array.name),
+        dtype,
+        check_nodata(nodata, dtype, node=node),
+        leading,
+        attributes,
+        is_categorical="flag_values" in array.attrs,
+    )
+
+
+def _declared_nodata(array: xr.DataArray, node: str) -> float | None:
+    """`_FillValue`, else `missing_value`, else rioxarray's nodata, from the attributes of packed data.
+
+    Masked floats keep them in the encoding instead, where they no longer stand in the data: those hold NaN.
+    """
+    for key in ("_FillValue", "missing_value", "nodata"):
+        value = array.attrs.get(key)
+        if value is None:
+            continue
+        if np.size(value) != 1 or not isinstance(np.asarray(value).ravel()[0].item(), int | float):
+            raise MetadataError(node, key, found=value, expected="one number")
+        return float(np.asarray(value).ravel()[0])
+    return None
+
+
+def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:
+    size = array.sizes[dimension]
+    if dimension not in array.coords:
+        return Axis(str(dimension), tuple(range(size)))
+    coordinate = array.coords[dimension]
+    values, attributes = coordinate.values, {str(k): _plain(v) for k, v in coordinate.attrs.items()}
+    if values.dtype.kind == "M":
+        seconds = values.astype("datetime64[s]")
+        if not np.array_equal(seconds.astype(values.dtype), values):
+            raise UnsupportedError(f"{node}: coordinate {dimension}", "times finer than a second are not kept")
+        attributes |= {"units": "seconds since 1970-01-01T00:00:00", "calendar": "proleptic_gregorian"}
+        attributes |= {"standard_name": "time", "axis": "T"}
+        values = seconds.astype(np.int64)
+    if values.dtype.kind not in "iuf":
+        raise UnsupportedError(f"{node}: coordinate {dimension} of type {values.dtype}", "numbers and times are")
+    return Axis(str(dimension), tuple(value.item() for value in values), attributes)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def _metadata_hash(source: ArraySource) -> str:
+    text = repr((source.grid.shape, tuple(source.grid.transform), source.grid.crs.wkt2, source.variables))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,186 @@
+"""One-pass statistics of the finest level: count, extremes, mean, deviation, percentiles.
+
+Each block is summarised by itself and summaries are merged two by two in the order of the quadtree, so the result does
+not depend on which thread was quicker. Mean and deviation merge by the formula of Chan, Golub and LeVeque (1983,
+"Algorithms for computing the sample variance", The American Statistician 37). Percentiles come from a histogram whose
+bins need no advance knowledge of the range: the upper 16 bits of the value written as an order-preserving float32,
+which are one bin each for 8-bit integers and no wider than 1/128 of the value anywhere. Inside a bin values are taken
+as evenly spread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BINS = 1 << 16
+_DIGITS = 10  # significant digits of mean and deviation: the last bits depend on the order of summation
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of some values.
+
+    Parameters
+    ----------
+    count : int
+        Valid values, infinities included.
+    minimum, maximum : float
+        Extremes, exact in the dtype of the data (int for integers).
+    mean, squares : float
+        Mean, and sum of squared deviations from it.
+    histogram : ndarray of int64, shape (BINS,)
+        Values a bin.
+    """
+
+    count: int
+    minimum: float
+    maximum: float
+    mean: float
+    squares: float
+    histogram: NDArray[np.int64]
+
+    def merge(self, other: Summary) -> Summary:
+        """Summarise both."""
+        count = self.count + other.count
+        with np.errstate(invalid="ignore"):
+            delta = np.float64(other.mean) - np.float64(self.mean)
+            mean = self.mean + delta * (other.count / count)
+            squares = self.squares + other.squares + delta * delta * (self.count * (other.count / count))
+        return Summary(
+            count,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            float(mean),
+            float(squares),
+            self.histogram + other.histogram,
+        )
+
+    def percentile(self, share: float) -> float:
+        """Estimate the value below which a share (0 to 1) of the values lies, within the width of a bin."""
+        target = share * self.count
+        below = np.cumsum(self.histogram)
+        index = int(np.searchsorted(below, target))
+        index = min(index, BINS - 1)
+        before = below[index] - self.histogram[index]
+        inside = (target - before) / max(1, self.histogram[index])
+        low, high = _bin_edges(index)
+        estimate = low + (high - low) * min(1.0, max(0.0, float(inside)))
+        return float(min(max(estimate, self.minimum), self.maximum))
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the JSON object written as `statistics`; numbers that are not finite are left out."""
+        deviation = float(np.sqrt(self.squares / self.count))
+        numbers = {
+            "count": self.count,
+            "min": self.minimum,
+            "max": self.maximum,
+            "mean": _rounded(self.mean),
+            "std": _rounded(deviation),
+            "p2": _rounded(self.percentile(0.02)),
+            "p98": _rounded(self.percentile(0.98)),
+        }
+        return {name: number for name, number in numbers.items() if np.isfinite(number)}
+
+
+def summarise(values: NDArray[Any], valid: NDArray[np.bool_]) -> Summary | None:
+    """Summarise the valid values of one block.
+
+    Parameters
+    ----------
+    values : ndarray, shape (row, col)
+        As stored.
+    valid : ndarray of bool, shape (row, col)
+        True where the pixel holds data.
+
+    Returns
+    -------
+    Summary or None
+        None where nothing is valid.
+    """
+    histogram = np.zeros(BINS, np.int64)
+    count, low, high, total = _first_pass(values, valid, histogram)
+    if count == 0:
+        return None
+    with np.errstate(invalid="ignore"):
+        mean = float(total) / count
+    squares = _squares(values, valid, mean)
+    is_integer = values.dtype.kind != "f"
+    return Summary(
+        int(count),
+        int(low) if is_integer else float(low),
+        int(high) if is_integer else float(high),
+        mean,
+        squares,
+        histogram,
+    )
+
+
+def merge(first: Summary | None, second: Summary | None) -> Summary | None:
+    """Merge two summaries, either of which may be missing."""
+    if first is None or second is None:
+        return first or second
+    return first.merge(second)
+
+
+def _bin_edges(index: int) -> tuple[float, float]:
+    """Lower and upper edge of a bin, the inverse of `_bin`."""
+    return _from_key(index << 16), _from_key(min((index + 1) << 16, 0xFFFFFFFF))
+
+
+def _from_key(key: int) -> float:
+    bits = key ^ 0x80000000 if key & 0x80000000 else key ^ 0xFFFFFFFF
+    value = float(np.array([bits], np.uint32).view(np.float32)[0])
+    return value if np.isfinite(value) else float(np.finfo(np.float32).max) * (1 if key & 0x80000000 else -1)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _first_pass(values, valid, histogram):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    count = 0
+    low = values[0, 0]
+    high = values[0, 0]
+    total = 0.0
+    single = np.empty(1, np.float32)
+    bits = single.view(np.uint32)
+    for i in range(values.shape[0]):
+        row_total = 0.0  # summing by rows keeps the rounding error of a million additions small
+        for j in range(values.shape[1]):
+            if not valid[i, j]:
+                continue
+            value = values[i, j]
+            if count == 0:
+                low = value
+                high = value
+            low = min(low, value)
+            high = max(high, value)
+            count += 1
+            row_total += np.float64(value)
+            single[0] = np.float32(value)
+            key = np.int64(bits[0])
+            key = key ^ 0xFFFFFFFF if key & 0x80000000 else key ^ 0x80000000
+            histogram[key >> 16] += 1
+        total += row_total
+    return count, low, high, total
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _squares(values, valid, mean):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    total = 0.0
+    for i in range(values.shape[0]):
+        row_total = 0.0
+        for j in range(values.shape[1]):
+            if valid[i, j]:
+                delta = np.float64(values[i, j]) - mean
+                row_total += delta * delta
+        total += row_total
+    return total
