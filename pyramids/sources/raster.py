@@ -25,7 +25,7 @@ from pyramids.sources.source import Axis, Pixels, Slice, SourceVariable, check_d
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geozarr import Window
+    from geozarr import CRS, Window
 
 BLOCK_CACHE = 64 * 2**20  # bytes of GDAL's own block cache; its default is 5 % of the machine
 BAND_LAYOUTS = ("variables", "axis")
@@ -190,11 +190,26 @@ def _grid_of(dataset: Any, path: str) -> Grid:
         raise MetadataError(path, "transform", found=None, expected="a geotransform")
     if dataset.crs is None:
         raise MetadataError(path, "crs", found=None, expected="a coordinate reference system; it is never guessed")
-    crs = crs_module.from_wkt2(dataset.crs.to_wkt(), node=path, key="crs")
+    crs = _crs_of(dataset.crs, path)
     try:
         return Grid(dataset.shape, dataset.transform, crs)
     except MetadataError as error:
         raise MetadataError(path, error.key, found=error.found, expected=error.expected) from error
+
+
+def _crs_of(declared: rasterio.crs.CRS, path: str) -> CRS:
+    """Take over the CRS of a file, by its EPSG code where it is that one's.
+
+    Old files name neither the CRS nor its datum. GDAL knows more of them than PROJ; its answer is taken only where both
+    hold the code's definition for equal.
+    """
+    parsed = crs_module.from_wkt2(declared.to_wkt(), node=path, key="crs")
+    code = declared.to_epsg()
+    if parsed.code is None and code is not None and rasterio.crs.CRS.from_epsg(code) == declared:
+        known = crs_module.from_code(f"EPSG:{code}", node=path)
+        if known.is_same_place(parsed):
+            return known
+    return parsed
 
 
 def _names(dataset: Any, bands: list[int]) -> dict[int, str]:
