@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import xarray as xr
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
 from geozarr.errors import GeoZarrError, MetadataError, TargetExistsError
-from pyramids import metadata, shards, statistics
+from pyramids import chunking, metadata, shards, statistics
 from pyramids.planner import Options, make_plan
 from pyramids.sources import ArraySource, RasterSource, open_zarr
 from pyramids.walk import Subtree, Walker, run, subtrees
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pyramids.walk import Outcome
 
 PLAN_KEY = ".build/plan.json"  # what makes a target recognisable as ours, finished or not
-_SUBTREES_A_WORKER = 8  # enough that the last one does not keep the others waiting for long
-_AHEAD = 2  # subtrees a worker that may be finished and not yet folded on
 
 
 @dataclass
@@ -66,8 +64,11 @@ class _Tally:
     report: Report
     listener: Callable[[Report], None] | None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stopped: bool = False
 
     def computed(self, pixels: int) -> None:
+        if self.stopped:
+            raise CancelledError  # the build has failed or was interrupted: let this worker go at its next block
         with self.lock:
             self.report.computed += pixels
             if self.listener is not None:
@@ -181,6 +182,7 @@ def execute(
     try:
         summaries = _walk(plan, source, store, pool, tally)
     finally:
+        tally.stopped = True
         if executor is None:
             pool.shutdown(wait=True, cancel_futures=True)
     if source.fingerprint != plan.source.fingerprint:
@@ -233,7 +235,7 @@ def publish(plan: Plan, store: Store, summaries: dict[str, Summary | None]) -> N
 def _walk(plan: Plan, source: Source, store: Store, pool: Executor, tally: _Tally) -> dict[str, Summary | None]:
     """Walk all groups; return the statistics of each variable."""
     summaries: dict[str, Summary | None] = {}
-    cut, units = subtrees(plan, at_least=plan.workers * _SUBTREES_A_WORKER)
+    cut, units = subtrees(plan, at_least=plan.workers * chunking.SUBTREES_A_WORKER)
     top = len(plan.levels.levels) - 1
     for group in plan.groups:
         outcomes = _outcomes(plan, group, units, source, store, pool, tally)
@@ -271,7 +273,7 @@ def _outcomes(
     left = iter(units)
     try:
         while True:
-            while len(waiting) < plan.workers + _AHEAD and (unit := next(left, None)) is not None:
+            while len(waiting) < plan.workers + chunking.AHEAD and (unit := next(left, None)) is not None:
                 future = pool.submit(run, plan, group, unit, source=source, store=store, progress=tally)
                 waiting.append((unit, future))
             if not waiting:

@@ -17,7 +17,7 @@ from geozarr import levels as levels_module
 from geozarr import tms as tms_module
 from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from pyramids import chunking, fold, footprint, warp
-from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable
+from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
 
 if TYPE_CHECKING:
     from geozarr.grid import Bounds
@@ -117,22 +117,17 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
     variables = _variables(source, warped=warp_method is not None, notes=notes)
     if categorical and options.resampling == "auto":
         notes.append("nearest: the source holds class codes or palette indexes, which have no mean")
-    longest = max(levels.finest.grid.shape)
-    chunk_count = sum(
-        -(-level.grid.height // chunk) * -(-level.grid.width // chunk) * sum(v.slice_count for v in variables)
-        for level in levels.levels
-    )
-    shard = chunking.shard_side(options.shard, chunk=chunk, chunk_count=chunk_count)
-    block, together, peak = chunking.choose_block(
-        chunk=chunk,
-        shard=shard,
+    reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
+    chunk_count = sum(window.size for window in reached) // chunk**2 * sum(v.slice_count for v in variables)
+    shards = chunking.shard_sides(options.shard, chunk=chunk, chunk_count=chunk_count)
+    work = chunking.Workload(
+        reach=reach.shape,
+        levels=len(levels.levels),
         itemsize=max(variable.dtype.itemsize for variable in variables),
         slices=sum(variable.slice_count for variable in variables),
-        levels=len(levels.levels),
-        longest=longest,
         workers=options.workers,
-        memory=options.memory,
     )
+    choice = chunking.choose(work, chunk=chunk, shards=shards, memory=options.memory)
     return Plan(
         source=PlannedSource(source.name, source.fingerprint, source.grid),
         levels=levels,
@@ -140,13 +135,13 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         warp_method=warp_method,
         fold_method=fold_method,
         chunk=chunk,
-        shard=shard,
+        shard=choice.shard,
         footprint=reach,
-        block=block,
-        together=together,
+        block=choice.block,
+        together=choice.together,
         workers=options.workers,
         memory=options.memory,
-        peak=peak,
+        peak=choice.peak,
         notes=tuple(notes),
     )
 

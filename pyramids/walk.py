@@ -297,15 +297,16 @@ class Walker:
     ) -> None:
         """Warp a window into its place in a block's outputs; a window that needs too much source is cut in four."""
         method = self._plan.warp_method or ""
+        if max(window.shape) > chunking.WARP_TILE:
+            self._warp_parts(window, block, outputs, side=chunking.WARP_TILE)
+            return
         corners = method == "average"
         cols, rows = self._mapping.corners(window) if corners else self._mapping.centres(window)
         needed = _source_window(cols, rows, margin=warp.MARGIN[method]).intersect(self._plan.source.grid.window)
         if needed.is_empty:
             return
-        if needed.size > chunking.SOURCE_FACTOR * self._plan.block**2 and max(window.shape) > 1:
-            half = max(1, -(-max(window.shape) // 2))
-            for part in window.relative_to(window).split(height=half, width=half):
-                self._warp(part.shift(rows=window.row, cols=window.col), block, outputs)
+        if needed.size > chunking.SOURCE_FACTOR * min(self._plan.block, chunking.WARP_TILE) ** 2 and window.size > 1:
+            self._warp_parts(window, block, outputs, side=-(-max(window.shape) // 2))
             return
         pixels = self._source.read(needed, self._group)
         place = window.relative_to(block).slices
@@ -332,6 +333,12 @@ class Walker:
             )
             whole[0][place], whole[1][place] = warped, warped_valid
             outputs[number] = whole
+
+    def _warp_parts(
+        self, window: Window, block: Window, outputs: list[tuple[NDArray[Any], NDArray[np.bool_]] | None], *, side: int
+    ) -> None:
+        for part in window.relative_to(window).split(height=side, width=side):
+            self._warp(part.shift(rows=window.row, cols=window.col), block, outputs)
 
     def _slices(self, pixels: Pixels) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
         """Values and mask of each track, `alpha` last: the source's own, else 255 where there is data."""

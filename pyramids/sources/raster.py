@@ -40,7 +40,6 @@ class _Description:
     variables: tuple[SourceVariable, ...]
     bands: tuple[tuple[int, ...], ...]  # GDAL band numbers of each variable's slices
     has_alpha: bool
-    fingerprint: str
 
 
 class RasterSource:
@@ -98,16 +97,17 @@ class RasterSource:
 
     @property
     def fingerprint(self) -> str:
-        """Size and time of the file."""
-        return self._described.fingerprint
+        """Size and time of the file as they are now."""
+        return _fingerprint(self._path)
 
     def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
         """Read slices, all bands in one call; see `Source.read`."""
         target = RasterioWindow(window.col, window.row, window.width, window.height)
         numbers = [self._described.bands[variable][number] for variable, number in slices]
         try:
-            values = self._dataset.read(numbers, window=target)
-            alpha = self._dataset.read_masks(self._mask_band, window=target) if self.has_alpha else None
+            with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE):
+                values = self._dataset.read(numbers, window=target)
+                alpha = self._dataset.read_masks(self._mask_band, window=target) if self.has_alpha else None
         except RasterioError as error:
             where = f"bands {numbers}, rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
             raise ChunkReadError(self._path, where) from error
@@ -153,7 +153,7 @@ class RasterSource:
                 bands = (tuple(data_bands),)
             flags = dataset.mask_flag_enums[data_bands[0] - 1]
             has_mask = MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags
-        return _Description(grid, variables, bands, has_mask, _fingerprint(self._path))
+        return _Description(grid, variables, bands, has_mask)
 
     def _variable(self, dataset: Any, band: int, name: str) -> SourceVariable:
         index = band - 1
