@@ -13,6 +13,7 @@ import numpy as np
 
 from geozarr import cf, documents
 from geozarr import levels as levels_module
+from geozarr.crs import from_code, transformer
 from geozarr.documents import ArrayLayout
 from pyramids import shards
 from pyramids.plan import ALPHA
@@ -115,8 +116,28 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
             nodes[f"{level.asset}/{variable.name}"] = documents.array_document(
                 layout, codecs=codecs, attributes=attributes
             )
-    root = documents.group_document({"Conventions": cf.CONVENTIONS, **plan.levels.to_attributes()})
+    root = documents.group_document(
+        {"Conventions": f"{cf.CONVENTIONS} ACDD-1.3", **plan.levels.to_attributes(), **_extent(plan)}
+    )
     return documents.consolidate(root, nodes), nodes
+
+
+def _extent(plan: Plan) -> dict[str, Any]:
+    """Where the data are, in degrees (ACDD 1.3): the levels themselves reach to the edges of the coarsest tiles.
+
+    As in ACDD, a western bound above the eastern one means that the extent crosses the antimeridian.
+    """
+    box = plan.levels.finest.grid.crop(plan.footprint).bounds
+    to_degrees = transformer(plan.levels.crs, from_code("OGC:CRS84"))
+    west, south, east, north = to_degrees.transform_bounds(*box, densify_pts=41)
+    if not all(map(math.isfinite, (west, south, east, north))):
+        return {}
+    return {
+        "geospatial_lon_min": west,
+        "geospatial_lat_min": south,
+        "geospatial_lon_max": east,
+        "geospatial_lat_max": north,
+    }
 
 
 def _data_attributes(plan: Plan, variable: PlannedVariable, grid: Grid) -> dict[str, Any]:
