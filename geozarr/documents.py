@@ -12,9 +12,23 @@ from typing import Any
 import numpy as np
 
 from geozarr import cf
-from geozarr.errors import MetadataError
+from geozarr.errors import MetadataError, UnsupportedError
 
 DOCUMENT = "zarr.json"
+DATA_TYPES = (  # numbers and booleans of the core specification that numpy has
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,14 @@ class ArrayLayout:
         Shape of the stored object where it holds many chunks; a multiple of `chunk`. None: each chunk is an object.
     fill_value : float
         Value of absent chunks.
+
+    Raises
+    ------
+    MetadataError
+        If the shapes differ in rank or hold a side that is not above 0 (0 is allowed in `shape`), a name is used for
+        two axes, the shard is no multiple of the chunk, or the fill value does not fit the dtype.
+    UnsupportedError
+        If the dtype is no boolean, integer or float.
     """
 
     shape: tuple[int, ...]
@@ -45,8 +67,22 @@ class ArrayLayout:
     fill_value: float
 
     def __post_init__(self) -> None:
+        rank = len(self.shape)
+        for name in ("dimensions", "chunk", "shard"):
+            value = getattr(self, name)
+            if value is not None and len(value) != rank:
+                raise MetadataError("array", name, found=value, expected=f"an entry for each of {rank} axes")
+        for name, least in (("shape", 0), ("chunk", 1), ("shard", 1)):
+            value = getattr(self, name)
+            if value is not None and any(side < least for side in value):
+                raise MetadataError("array", name, found=value, expected=f"sides of at least {least}")
+        if len(set(self.dimensions)) != rank:
+            raise MetadataError("array", "dimensions", found=self.dimensions, expected="each name once")
         if self.shard is not None and any(s % c for s, c in zip(self.shard, self.chunk, strict=True)):
             raise MetadataError("array", "shard", found=self.shard, expected=f"a multiple of the chunk {self.chunk}")
+        if self.dtype.name not in DATA_TYPES:
+            raise UnsupportedError(f"data type {self.dtype}", f"it is one of {', '.join(DATA_TYPES)}")
+        cf.encode_fill_value(self.fill_value, self.dtype)
 
     @property
     def object_shape(self) -> tuple[int, ...]:
@@ -148,8 +184,7 @@ def dtype_of(document: dict[str, Any], *, node: str) -> np.dtype[Any]:
         If it is not one of the fixed-size numbers and booleans of the core specification.
     """
     name = document.get("data_type")
-    allowed = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    if name not in (*allowed, "float16", "float32", "float64"):
+    if name not in DATA_TYPES:
         raise MetadataError(node, "data_type", found=name, expected="a boolean, integer or float data type")
     dtype: np.dtype[Any] = np.dtype(str(name))
     return dtype

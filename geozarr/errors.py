@@ -6,11 +6,19 @@ where, what was found and what was expected.
 
 from __future__ import annotations
 
-from typing import Any
+import reprlib
+from typing import Any, TypeVar
+
+_E = TypeVar("_E", bound="GeoZarrError")
 
 
 class GeoZarrError(Exception):
     """Root of all errors raised on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled as type(*args), which the keyword-only fields below would refuse; a worker process
+        # that raises one would then break its pool instead of reporting it.
+        return _restored, (type(self), self.args, self.__dict__.copy())
 
 
 class MetadataError(GeoZarrError):
@@ -98,7 +106,9 @@ class UnknownNameError(GeoZarrError):
         self.kind = kind
         self.name = name
         self.known = known
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}")
+        shown = ", ".join(known[:_NAMES_SHOWN]) or "none"
+        more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+        super().__init__(f"unknown {kind} {_shown(name)}; known: {shown}{more}")
 
 
 class GridMismatchError(GeoZarrError):
@@ -116,7 +126,7 @@ class GridMismatchError(GeoZarrError):
         self.what = what
         self.found = found
         self.expected = expected
-        super().__init__(f"{what}: found {found}, expected {expected}")
+        super().__init__(f"{what}: found {_clipped(str(found))}, expected {_clipped(str(expected))}")
 
 
 class TileOutsideLimitsError(GeoZarrError):
@@ -134,7 +144,7 @@ class TileOutsideLimitsError(GeoZarrError):
         self.tile = tile
         self.limits = limits
         matrix, row, col = tile
-        super().__init__(f"tile {matrix}/{row}/{col} (matrix/row/column) is outside {limits or 'the tile matrices'}")
+        super().__init__(f"tile {matrix}/{row}/{col} (matrix/row/column) is outside {limits or 'the matrices served'}")
 
 
 class TargetExistsError(GeoZarrError):
@@ -219,9 +229,27 @@ class StoreError(GeoZarrError):
         super().__init__(f"cannot {operation} {key!r} (tried {attempts} x)")
 
 
+_NAMES_SHOWN = 40  # more than any registry of tile matrix sets or usual scene has; a message stays readable
+_TEXT_SHOWN = 120  # characters of a found value
+
+
 def _shown(value: Any) -> str:
     """Render a found value on one line of bounded length."""
     if value is None:
         return "nothing"
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    bounded = reprlib.Repr()  # bounds depth and cost as well: the value may be a hostile document of megabytes
+    bounded.maxstring = bounded.maxother = bounded.maxlong = _TEXT_SHOWN
+    bounded.maxlist = bounded.maxtuple = bounded.maxdict = 12
+    bounded.maxlevel = 4
+    return _clipped(bounded.repr(value))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _TEXT_SHOWN else text[: _TEXT_SHOWN - 3] + "..."
+
+
+def _restored(kind: type[_E], args: tuple[Any, ...], fields: dict[str, Any]) -> _E:
+    """Unpickle an error without calling its constructor."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error

@@ -8,13 +8,14 @@ convention"; registration is always `pixel` here).
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from affine import Affine
 
-from geozarr.errors import MetadataError, ParameterError
+from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from geozarr.window import Window
 
 if TYPE_CHECKING:
@@ -58,15 +59,17 @@ class Grid:
     crs: CRS
 
     def __post_init__(self) -> None:
-        height, width = self.shape
+        # Plain integers, since numpy's cannot be written to JSON.
+        height, width = (operator.index(side) for side in self.shape)
+        object.__setattr__(self, "shape", (height, width))
         if height < 1 or width < 1:
             raise MetadataError("grid", "shape", found=self.shape, expected="at least 1 x 1 pixel")
         numbers = tuple(self.transform)[:6]
         if not all(math.isfinite(number) for number in numbers):
             raise MetadataError("grid", "transform", found=numbers, expected="six finite numbers")
         a, b, _, d, e, _ = numbers
-        # Relative, so that cells of 1e-9 degrees are as legal as cells of 1e9 metres.
-        if abs(a * e - b * d) <= 1e-12 * max(a * a + d * d, b * b + e * e):
+        # The sine of the angle between rows and columns, so that the size of the cells and its unit do not matter.
+        if abs(a * e - b * d) <= 1e-12 * math.hypot(a, d) * math.hypot(b, e):
             raise MetadataError("grid", "transform", found=numbers, expected="an invertible transform")
 
     @property
@@ -111,12 +114,26 @@ class Grid:
         return Bounds(min(xs), min(ys), max(xs), max(ys))
 
     def x_centres(self) -> NDArray[np.float64]:
-        """Centres of the columns in CRS units, shape (width,). Meaningful for a rectilinear grid only."""
+        """Centres of the columns in CRS units, shape (width,); raises as `y_centres` does."""
+        self._require_rectilinear()
         return self.transform.c + self.transform.a * (np.arange(self.width, dtype=np.float64) + 0.5)
 
     def y_centres(self) -> NDArray[np.float64]:
-        """Centres of the rows in CRS units, shape (height,). Meaningful for a rectilinear grid only."""
+        """Centres of the rows in CRS units, shape (height,).
+
+        Raises
+        ------
+        UnsupportedError
+            If the grid is rotated or sheared: x then depends on the row and y on the column.
+        """
+        self._require_rectilinear()
         return self.transform.f + self.transform.e * (np.arange(self.height, dtype=np.float64) + 0.5)
+
+    def _require_rectilinear(self) -> None:
+        if not self.is_rectilinear:
+            raise UnsupportedError(
+                "a coordinate variable of a rotated grid", "x depends on the row and y on the column"
+            )
 
     def coarsen(self, factor: int) -> Grid:
         """Merge `factor` x `factor` cells, keeping the top-left corner; sizes are rounded up.
@@ -143,7 +160,13 @@ class Grid:
         return replace(self, shape=shape, transform=self.transform @ Affine.scale(factor))
 
     def crop(self, window: Window) -> Grid:
-        """Return the grid of a window of this one; the window may reach outside."""
+        """Return the grid of a window of this one; the window may reach outside.
+
+        Raises
+        ------
+        MetadataError
+            If the window is empty.
+        """
         return replace(
             self,
             shape=window.shape,
@@ -151,21 +174,44 @@ class Grid:
         )
 
     def bounds_of(self, window: Window) -> Bounds:
-        """Box around a window, in CRS units."""
+        """Box around a window, in CRS units.
+
+        Raises
+        ------
+        MetadataError
+            If the window is empty.
+        """
         return self.crop(window).bounds
 
     def window_of(self, bounds: Bounds) -> Window:
         """Smallest window that covers a box in CRS units; it may reach outside the grid.
 
         Edges within `SNAP` pixels of a whole pixel are taken as that pixel's edge, so that rounding noise does not
-        open another row.
+        open another row. Where a pixel is so small that the coordinates themselves are noisier than that, their noise
+        counts.
+
+        Raises
+        ------
+        ParameterError
+            If the box is not finite, or a maximum is below its minimum.
         """
+        ordered = bounds.xmin <= bounds.xmax and bounds.ymin <= bounds.ymax
+        if not (ordered and all(map(math.isfinite, bounds))):
+            raise ParameterError("bounds", found=tuple(bounds), expected="four finite numbers, minimum <= maximum")
+        slack = self._snap(bounds)
         inverse = ~self.transform
         corners = [inverse @ (x, y) for x in (bounds.xmin, bounds.xmax) for y in (bounds.ymin, bounds.ymax)]
         cols, rows = zip(*corners, strict=True)
         return Window.from_bounds(
-            row_start=math.floor(min(rows) + SNAP),
-            row_stop=math.ceil(max(rows) - SNAP),
-            col_start=math.floor(min(cols) + SNAP),
-            col_stop=math.ceil(max(cols) - SNAP),
+            row_start=math.floor(min(rows) + slack),
+            row_stop=math.ceil(max(rows) - slack),
+            col_start=math.floor(min(cols) + slack),
+            col_stop=math.ceil(max(cols) - slack),
         )
+
+    def _snap(self, bounds: Bounds) -> float:
+        """Pixels within which a box's edge is a pixel's edge."""
+        largest = max(map(abs, (*bounds, self.transform.c, self.transform.f)))
+        # The edge, the origin, the product and its inverse are each rounded: four half units, doubled for safety.
+        noise = 4 * math.ulp(largest) / min(self.cell_size)
+        return min(max(SNAP, noise), 0.25)

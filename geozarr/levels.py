@@ -6,19 +6,29 @@ levels and matrices are matched by their ids alone.
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, replace
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geozarr import tms as tms_module
 from geozarr.conventions import multiscales, proj, registration, spatial
 from geozarr.conventions.multiscales import LayoutItem, Multiscales
-from geozarr.errors import GridMismatchError, MetadataError, UnknownNameError
-import itertools
+from geozarr.errors import (
+    GridMismatchError,
+    MetadataError,
+    ParameterError,
+    TileOutsideLimitsError,
+    UnknownNameError,
+)
 
 if TYPE_CHECKING:
+    from geozarr.crs import CRS
     from geozarr.grid import Grid
     from geozarr.tms import TileLimits, TileMatrixSet
-    from geozarr.crs import CRS
+
+# Cells of a level; what nested matrices may be apart, summed over ever coarser pairs (1 + 1/2 + 1/4 ...).
+ALIGNMENT_TOLERANCE = 2 * tms_module.NESTING_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -61,9 +71,11 @@ class Levels:
     Raises
     ------
     GridMismatchError
-        If levels differ in CRS or are not ordered from fine to coarse.
+        If levels differ in CRS, are not ordered from fine to coarse, or do not lie where their tiles do.
     MetadataError
-        If an asset is used twice, or `derived_from` names no level.
+        If an asset is used twice or is no path, or `derived_from` names no level or leads in a circle.
+    TileOutsideLimitsError, UnknownNameError
+        If the limits of a level name a tile or a matrix that `tms` does not have.
     """
 
     levels: tuple[Level, ...]
@@ -75,6 +87,9 @@ class Levels:
         assets = [level.asset for level in self.levels]
         if not assets or len(set(assets)) != len(assets):
             raise MetadataError("multiscales", "layout[].asset", found=assets, expected="at least one, each once")
+        for asset in assets:
+            if not multiscales.is_path(asset):
+                raise MetadataError("multiscales", "layout[].asset", found=asset, expected="a path of node names")
         for before, level in zip(self.levels, self.levels[1:], strict=False):
             if level.grid.crs != before.grid.crs:
                 raise GridMismatchError(f"CRS of level {level.asset}", found=level.grid.crs, expected=before.grid.crs)
@@ -84,14 +99,34 @@ class Levels:
                     found=level.grid.cell_size,
                     expected=f"at least that of {before.asset}, {before.grid.cell_size}",
                 )
+        known = set(assets)
         for level in self.levels:
-            if level.derived_from is not None and level.derived_from not in assets:
+            if level.derived_from is not None and level.derived_from not in known:
                 raise MetadataError(
                     "multiscales",
                     f"derived_from of {level.asset}",
                     found=level.derived_from,
                     expected=f"one of {assets}",
                 )
+        self._require_no_circle()
+        for level in self.levels:
+            _require_aligned(level, self.tms)
+
+    def _require_no_circle(self) -> None:
+        parents = {level.asset: level.derived_from for level in self.levels}
+        ends: set[str] = set()  # levels from which the way is known to end, so that each is walked once
+        for asset in parents:
+            way: dict[str, None] = {}
+            step: str | None = asset
+            while step is not None and step not in ends:
+                if step in way:
+                    expected = "levels that lead back to one without it"
+                    raise MetadataError(
+                        "multiscales", f"derived_from of {asset}", found=[*way, step], expected=expected
+                    )
+                way[step] = None
+                step = parents[step]
+            ends.update(way)
 
     @property
     def finest(self) -> Level:
@@ -166,8 +201,10 @@ def from_attributes(attributes: dict[str, Any], *, node: str = "/") -> Levels:
     ------
     MetadataError
         If the conventions are not registered, or a level lacks its shape or transform.
-    GridMismatchError, UnknownNameError
+    GridMismatchError, TileOutsideLimitsError, UnknownNameError
         If levels and tile matrices contradict each other.
+    UnsupportedError
+        If the tile matrices of a level have rows of coalesced tiles, or their CRS is given by `referenceSystem`.
     """
     known = registration.from_attributes(attributes, node=node)
     for needed in (registration.MULTISCALES, registration.PROJ, registration.SPATIAL):
@@ -213,9 +250,15 @@ def from_tms(tms: TileMatrixSet, limits: TileLimits, *, count: int, resampling_m
     ------
     GridMismatchError
         If two of the matrices do not nest by 2; the message says why.
+    ParameterError
+        If `count` is below 1, or above the number of matrices from the coarsest level on.
+    TileOutsideLimitsError, UnknownNameError
+        If the limits name tiles or a matrix that the set does not have.
     """
     first = tms.index_of(limits.tileMatrix)
-    ids = tms.ids[first : first + count]
+    ids = tms.ids[first : first + max(count, 0)]
+    if count < 1 or len(ids) < count:
+        raise ParameterError("count", found=count, expected=f"1 to {len(tms.ids) - first} levels")
     chain = [limits]
     for coarser, finer in itertools.pairwise(ids):
         reason = tms.why_not_nested(finer=finer, coarser=coarser)
@@ -238,7 +281,15 @@ def from_tms(tms: TileMatrixSet, limits: TileLimits, *, count: int, resampling_m
 
 
 def from_halving(grid: Grid, *, count: int, resampling_method: str | None = None) -> Levels:
-    """Lay out a native pyramid: level 0 is the grid itself, each further one half as fine, sizes rounded up."""
+    """Lay out a native pyramid: level 0 is the grid itself, each further one half as fine, sizes rounded up.
+
+    Raises
+    ------
+    ParameterError
+        If `count` is below 1.
+    """
+    if count < 1:
+        raise ParameterError("count", found=count, expected="at least 1 level")
     levels: list[Level] = []
     for step in range(count):
         levels.append(Level(str(step), grid.coarsen(2**step), levels[-1].asset if levels else None))
@@ -264,6 +315,27 @@ def _layout_item(level: Level, source: Level | None) -> LayoutItem:
     )
 
 
+def _require_aligned(level: Level, tms: TileMatrixSet | None) -> None:
+    """Refuse a level whose pixels are not those of its tiles: a reader would serve them in the wrong place."""
+    if level.limits is None:
+        return
+    if tms is None or level.limits.tileMatrix != level.asset:
+        expected = level.asset if tms is not None else "none, without a TileMatrixSet"
+        raise GridMismatchError(f"tile matrix of level {level.asset}", found=level.limits.tileMatrix, expected=expected)
+    tiles = tms.grid(level.limits)
+    if not level.grid.crs.is_same_place(tiles.crs):
+        raise GridMismatchError(f"CRS of level {level.asset}", found=level.grid.crs, expected=tiles.crs)
+    if level.grid.shape != tiles.shape:
+        raise GridMismatchError(f"shape of level {level.asset}", found=level.grid.shape, expected=tiles.shape)
+    drift = max(
+        math.dist(~tiles.transform @ (level.grid.transform @ corner), corner)
+        for corner in ((0, 0), (tiles.width, 0), (0, tiles.height), (tiles.width, tiles.height))
+    )
+    if drift > ALIGNMENT_TOLERANCE:
+        found = f"corners up to {drift:.3g} cells off"
+        raise GridMismatchError(f"position of level {level.asset}", found=found, expected=f"that of {level.limits}")
+
+
 def _ratio(value: float) -> float:
     """Take off the rounding noise of a quotient of two cell sizes."""
     return float(round(value)) if abs(value - round(value)) < 1e-9 else value
@@ -275,6 +347,8 @@ def _tile_matrices(document: Multiscales, node: str) -> tuple[TileMatrixSet | No
     where = f"{node} multiscales.{multiscales.TILE_MATRIX_SET}"
     tms = tms_module.from_document(document.tile_matrix_set, node=where)
     limits = tms_module.limits_from_documents(document.tile_matrix_limits or {}, node=where)
-    for matrix_id in limits:
-        tms.index_of(matrix_id)
+    for matrix_id, item in limits.items():
+        whole = tms.matrix(matrix_id).limits
+        if not whole.contains(item.maxTileRow, item.maxTileCol):
+            raise TileOutsideLimitsError((matrix_id, item.maxTileRow, item.maxTileCol), whole)
     return tms, limits

@@ -28,7 +28,10 @@ Store: TypeAlias = ObjectStore
 StoreLike: TypeAlias = "str | Path | Store"
 
 MAX_DOCUMENT = 64 * 2**20  # bytes; a consolidated document of 10 000 nodes has about 40 MB
-MAX_NODES = 100_000  # nodes found by listing; beyond that the store is no pyramid
+MAX_NODES = 100_000  # beyond that the store is no pyramid
+
+# ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
+_FAILURES = (BaseError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,34 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         raise StoreError("open", text) from error
 
 
-def read_bytes(store: Store, key: str) -> bytes | None:
+def read_bytes(store: Store, key: str, *, most: int | None = None) -> bytes | None:
     """Read an object whole; None where it does not exist.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    key : str
+        Key of the object.
+    most : int, optional
+        Largest size in bytes; a larger object is not read.
 
     Raises
     ------
     StoreError
-        If the store fails otherwise.
+        If the store fails otherwise, or the key is none that it can have.
+    LimitError
+        If the object is larger than `most`.
     """
     try:
-        return bytes(obstore.get(store, key).bytes())
+        found = obstore.get(store, key)
+        size = found.meta["size"]
+        if most is not None and size > most:
+            raise LimitError(f"size of {key} in bytes", allowed=most, found=size)
+        return bytes(found.bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (BaseError, OSError) as error:
+    except _FAILURES as error:
         raise StoreError("get", key) from error
 
 
@@ -117,7 +135,7 @@ def write_bytes(store: Store, key: str, data: bytes) -> None:
     """Write an object whole, in one put; raises `StoreError` if that fails."""
     try:
         obstore.put(store, key, data)
-    except (BaseError, OSError) as error:
+    except _FAILURES as error:
         raise StoreError("put", key) from error
 
 
@@ -125,27 +143,27 @@ def list_keys(store: Store, prefix: str = "") -> list[str]:
     """List all keys below a prefix, sorted; raises `StoreError` if the store cannot be listed."""
     try:
         return sorted(item["path"] for batch in obstore.list(store, prefix or None) for item in batch)
-    except (BaseError, OSError) as error:
+    except _FAILURES as error:
         raise StoreError("list", prefix) from error
 
 
 def list_children(store: Store, prefix: str = "") -> list[str]:
-    """List the names of the folders directly below a prefix, sorted."""
+    """List the names of the folders directly below a prefix, sorted; raises `StoreError` as `list_keys` does."""
     try:
         result = obstore.list_with_delimiter(store, prefix or None)
-    except (BaseError, OSError) as error:
+    except _FAILURES as error:
         raise StoreError("list", prefix) from error
     return sorted(PurePosixPath(path).name for path in result["common_prefixes"])
 
 
 def delete(store: Store, keys: list[str]) -> None:
-    """Delete objects; those that are gone already do not matter."""
+    """Delete objects; those that are gone already do not matter. Raises `StoreError` if one cannot be deleted."""
     for key in keys:
         try:
             obstore.delete(store, key)
         except FileNotFoundError:
             continue
-        except (BaseError, OSError) as error:
+        except (*_FAILURES, TypeError) as error:  # obstore's word for a bad key here
             raise StoreError("delete", key) from error
 
 
@@ -154,9 +172,18 @@ def join(*parts: str) -> str:
     return "/".join(part.strip("/") for part in parts if part.strip("/"))
 
 
-def encode_document(document: dict[str, Any]) -> bytes:
-    """Write JSON that reads back bit-equal: shortest floats, no NaN outside strings, UTF-8."""
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode("utf-8")
+def encode_document(document: dict[str, Any], *, node: str = "document") -> bytes:
+    """Write JSON that reads back bit-equal: shortest floats, no NaN outside strings, UTF-8.
+
+    Raises
+    ------
+    MetadataError
+        If it holds what JSON cannot: a number that is not finite, an object of Python, half a surrogate pair.
+    """
+    try:
+        return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (RecursionError, TypeError, ValueError) as error:
+        raise MetadataError(node, DOCUMENT, found=str(error), expected="values that JSON has") from error
 
 
 def decode_document(data: bytes, *, node: str, key: str = DOCUMENT) -> dict[str, Any]:
@@ -181,14 +208,22 @@ def decode_document(data: bytes, *, node: str, key: str = DOCUMENT) -> dict[str,
 
 
 def read_document(store: Store, path: str = "") -> dict[str, Any] | None:
-    """Read the `zarr.json` of a node; None where there is no such node. Raises as `decode_document` does."""
-    data = read_bytes(store, join(path, DOCUMENT))
+    """Read the `zarr.json` of a node; None where there is no such node.
+
+    Raises
+    ------
+    LimitError, MetadataError
+        As `decode_document` does; a document that is too large is not read.
+    StoreError
+        If the store fails.
+    """
+    data = read_bytes(store, join(path, DOCUMENT), most=MAX_DOCUMENT)
     return None if data is None else decode_document(data, node=f"/{path}")
 
 
 def write_document(store: Store, path: str, document: dict[str, Any]) -> None:
-    """Write the `zarr.json` of a node in one put."""
-    write_bytes(store, join(path, DOCUMENT), encode_document(document))
+    """Write the `zarr.json` of a node in one put; raises as `encode_document` and `write_bytes` do."""
+    write_bytes(store, join(path, DOCUMENT), encode_document(document, node=f"/{path}"))
 
 
 def read_tree(store: Store, path: str = "") -> Tree:
@@ -197,9 +232,11 @@ def read_tree(store: Store, path: str = "") -> Tree:
     Raises
     ------
     MetadataError
-        If there is no Zarr v3 group.
+        If there is no Zarr v3 group, or a document is malformed.
     LimitError
-        If walking meets more than `MAX_NODES` nodes.
+        If there are more than `MAX_NODES` nodes, or a document is larger than `MAX_DOCUMENT`.
+    StoreError
+        If the store fails.
     """
     root = read_document(store, path)
     if root is None or root.get("node_type") != "group" or root.get("zarr_format") != 3:
@@ -207,7 +244,10 @@ def read_tree(store: Store, path: str = "") -> Tree:
         raise MetadataError(f"/{path}", DOCUMENT, found=found, expected="a Zarr v3 group")
     nodes = consolidated_nodes(root)
     if nodes is not None and all(isinstance(document, dict) for document in nodes.values()):
-        return Tree({"": root, **nodes}, is_consolidated=True)
+        if len(nodes) > MAX_NODES:
+            raise LimitError("nodes", allowed=MAX_NODES, found=len(nodes))
+        # The group itself last, so that no entry of its metadata can stand in for it.
+        return Tree({"": root} | nodes | {"": root}, is_consolidated=True)
     return Tree(walk(store, path), is_consolidated=False)
 
 
@@ -216,8 +256,12 @@ def walk(store: Store, path: str = "") -> dict[str, dict[str, Any]]:
 
     Raises
     ------
+    MetadataError
+        If a document is malformed.
     LimitError
-        If there are more than `MAX_NODES` nodes.
+        If there are more than `MAX_NODES` nodes, or a document is larger than `MAX_DOCUMENT`.
+    StoreError
+        If the store fails.
     """
     nodes: dict[str, dict[str, Any]] = {}
     waiting = [""]

@@ -15,10 +15,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import morecantile
 from affine import Affine
@@ -45,11 +46,28 @@ _CODE_URN = re.compile(r"^urn:ogc:def:crs:([^:\s]+):([^:\s]*):([^:\s]+)$")
 
 @dataclass(frozen=True)
 class VariableMatrixWidth:
-    """Rows whose tiles are `coalesce` times as wide (17-083r4, 6.3.2)."""
+    """Rows whose tiles are `coalesce` times as wide (17-083r4, 6.3.2).
+
+    Raises
+    ------
+    MetadataError
+        If `coalesce` is below 2, or the rows run backwards.
+    """
 
     coalesce: int
     minTileRow: int
     maxTileRow: int
+
+    def __post_init__(self) -> None:
+        if self.coalesce < 2:
+            raise MetadataError("variableMatrixWidths", "coalesce", found=self.coalesce, expected="at least 2")
+        if not 0 <= self.minTileRow <= self.maxTileRow:
+            raise MetadataError(
+                "variableMatrixWidths",
+                "minTileRow, maxTileRow",
+                found=(self.minTileRow, self.maxTileRow),
+                expected="0 <= minimum <= maximum",
+            )
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,12 @@ class TileMatrix:
         "topLeft" or "bottomLeft".
     variableMatrixWidths : tuple of VariableMatrixWidth
         Rows with wider tiles.
+
+    Raises
+    ------
+    MetadataError
+        If a size is below 1, a length is not above 0, a corner is unknown, or the coalesced rows are not rows of the
+        matrix, are named twice, or do not divide its width.
     """
 
     id: str
@@ -103,6 +127,13 @@ class TileMatrix:
                 found=self.cornerOfOrigin,
                 expected="'topLeft' or 'bottomLeft'",
             )
+        next_row = 0
+        for rows in sorted(self.variableMatrixWidths, key=lambda rows: rows.minTileRow):
+            fits = next_row <= rows.minTileRow and rows.maxTileRow < self.matrixHeight
+            if not fits or self.matrixWidth % rows.coalesce:
+                expected = f"rows of the matrix, each once, and a divisor of its width {self.matrixWidth}"
+                raise MetadataError(node, "variableMatrixWidths", found=rows, expected=expected)
+            next_row = rows.maxTileRow + 1
 
     @property
     def top_left(self) -> tuple[float, float]:
@@ -154,6 +185,12 @@ class TileLimits:
     def contains(self, row: int, col: int) -> bool:
         """Tell whether a tile is within the limits."""
         return self.minTileRow <= row <= self.maxTileRow and self.minTileCol <= col <= self.maxTileCol
+
+    def __str__(self) -> str:
+        return (
+            f"rows {self.minTileRow} to {self.maxTileRow}, columns {self.minTileCol} to {self.maxTileCol} "
+            f"of tile matrix {self.tileMatrix!r}"
+        )
 
     def coarsen(self, matrix: TileMatrix) -> TileLimits:
         """Limits in the next coarser, nested matrix: the parents of these tiles."""
@@ -220,8 +257,8 @@ class TileMatrixSet:
         if not self.tileMatrices:
             raise MetadataError(node, "tileMatrices", found=[], expected="at least one tile matrix")
         for name in ("id", "scaleDenominator"):
-            values = [getattr(matrix, name) for matrix in self.tileMatrices]
-            twice = sorted({value for value in values if values.count(value) > 1})
+            counts = Counter(getattr(matrix, name) for matrix in self.tileMatrices)
+            twice = sorted(value for value, count in counts.items() if count > 1)
             if twice:
                 raise MetadataError(node, f"tileMatrices[].{name}", found=twice, expected="each value once")
         ordered = tuple(sorted(self.tileMatrices, key=lambda matrix: -matrix.cellSize))
@@ -316,7 +353,7 @@ class TileMatrixSet:
         Raises
         ------
         TileOutsideLimitsError
-            If the whole box is outside the matrix; the tile named is the one its lower left corner would be in.
+            If the box touches no tile of the matrix; the tile named is the one its lower left corner would be in.
         UnsupportedError
             If the matrix has rows of coalesced tiles.
         """
@@ -326,7 +363,9 @@ class TileMatrixSet:
         window = grid.window_of(bounds)
         inside = window.intersect(grid.window)
         if inside.is_empty:
-            row, col = window.row_stop // matrix.tileHeight, window.col // matrix.tileWidth
+            row, col = (window.row_stop - 1) // matrix.tileHeight, window.col // matrix.tileWidth
+            if matrix.cornerOfOrigin == "bottomLeft":
+                row = matrix.matrixHeight - 1 - row
             raise TileOutsideLimitsError((matrix_id, row, col), matrix.limits)
         tiles = inside.align(height=matrix.tileHeight, width=matrix.tileWidth)
         rows = tiles.row // matrix.tileHeight, tiles.row_stop // matrix.tileHeight - 1
@@ -347,28 +386,33 @@ class TileMatrixSet:
             return f"{pair} differ in tile size"
         if fine.cornerOfOrigin != coarse.cornerOfOrigin:
             return f"{pair} differ in cornerOfOrigin"
-        if fine.matrixWidth < 2 * coarse.matrixWidth or fine.matrixHeight < 2 * coarse.matrixHeight:
-            return f"{pair}: the finer one has fewer than 2 x 2 tiles for each tile of the coarser one"
         shift = max(abs(a - b) for a, b in zip(fine.pointOfOrigin, coarse.pointOfOrigin, strict=True))
         far = max(fine.matrixWidth * fine.tileWidth, fine.matrixHeight * fine.tileHeight)
         drift = abs(coarse.cellSize / fine.cellSize - 2) / 2 * far + shift / fine.cellSize
         if drift > NESTING_TOLERANCE:
             ratio = coarse.cellSize / fine.cellSize
             return f"{pair} have cells in the ratio {ratio:.12g}: {drift:.3g} cells apart at the far corner"
+        if fine.matrixWidth < 2 * coarse.matrixWidth or fine.matrixHeight < 2 * coarse.matrixHeight:
+            return f"{pair}: the finer one has fewer than 2 x 2 tiles for each tile of the coarser one"
         return None
 
     def subset(self, ids: tuple[str, ...]) -> TileMatrixSet:
-        """Keep some of the matrices."""
+        """Keep some of the matrices; raises `UnknownNameError` as `index_of` does."""
         return replace(self, tileMatrices=tuple(self.matrix(matrix_id) for matrix_id in ids))
 
     def to_document(self) -> dict[str, Any]:
-        """Return the TMS 2.0 JSON document (schema tileMatrixSet.json), `pointOfOrigin` in CRS axis order."""
+        """Return the TMS 2.0 JSON document (schema tileMatrixSet.json), `pointOfOrigin` in CRS axis order.
+
+        `orderedAxes` repeats that order in words, because morecantile and OpenLayers believe it rather than the CRS.
+        """
         document: dict[str, Any] = {"id": self.id}
         if self.title:
             document["title"] = self.title
         if self.uri:
             document["uri"] = self.uri
         document["crs"] = _crs_to_document(self.crs)
+        axes = ["Lon", "Lat"] if self.crs.is_geographic else ["E", "N"]
+        document["orderedAxes"] = axes[::-1] if self.crs.is_northing_first else axes
         document["tileMatrices"] = [self._matrix_to_document(matrix) for matrix in self.tileMatrices]
         return document
 
@@ -440,7 +484,7 @@ def load(source: str | Path | dict[str, Any]) -> TileMatrixSet:
     if path.suffix == ".json" and path.is_file():
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (OSError, RecursionError, ValueError) as error:
             raise MetadataError(str(path), "document", found=str(error), expected="JSON in UTF-8") from error
         return from_document(document, node=str(path))
     raise UnknownNameError("TileMatrixSet", str(source), known_ids())
@@ -450,23 +494,35 @@ def from_document(document: Any, *, node: str = "tileMatrixSet") -> TileMatrixSe
     """Parse a TMS 2.0 document; raises as `load` does."""
     if not isinstance(document, dict):
         raise MetadataError(node, "document", found=document, expected="a JSON object")
-    crs = _crs_from_document(_required(document, "crs", node), node=node)
+    # GeoZarr 0.4 kept the key that TMS 1.0 had (SPEC GZ-22).
+    key = "supportedCRS" if "crs" not in document and "supportedCRS" in document else "crs"
+    crs = _crs_from_document(_required(document, key, node), node=node)
     matrices = _required(document, "tileMatrices", node)
     if not isinstance(matrices, list):
         raise MetadataError(node, "tileMatrices", found=matrices, expected="an array")
     return TileMatrixSet(
-        id=str(document.get("id") or "custom"),
+        id=_text(document, "id", node) or "custom",
         crs=crs,
         tileMatrices=tuple(_matrix_from_document(matrix, crs, node) for matrix in matrices),
-        uri=document.get("uri"),
-        title=document.get("title"),
+        uri=_text(document, "uri", node),
+        title=_text(document, "title", node),
     )
 
 
 def limits_from_documents(documents: Any, *, node: str = "tileMatrixSetLimits") -> dict[str, TileLimits]:
-    """Parse limits, given as TMS 2.0 has them (an array) or keyed by matrix id (GeoZarr 0.4, either spelling)."""
+    """Parse limits, given as TMS 2.0 has them (an array) or keyed by matrix id (GeoZarr 0.4, either spelling).
+
+    Raises
+    ------
+    MetadataError
+        If they have another form, name a matrix twice, or an object's `tileMatrix` is not its key.
+    """
     if isinstance(documents, list):
-        documents = {_required(item, "tileMatrix", node): item for item in documents}
+        items = [item if isinstance(item, dict) else {} for item in documents]
+        given = [_text(item, "tileMatrix", node) for item in items]
+        if None in given or len(set(given)) != len(given):
+            raise MetadataError(node, "tileMatrix", found=given, expected="an id in each object, each id once")
+        documents = dict(zip(given, items, strict=True))
     if not isinstance(documents, dict):
         raise MetadataError(
             node,
@@ -485,6 +541,8 @@ def limits_from_documents(documents: Any, *, node: str = "tileMatrixSetLimits") 
         where = f"{node}/{matrix_id}"
         if not isinstance(item, dict):
             raise MetadataError(where, "limits", found=item, expected="an object")
+        if item.get("tileMatrix", matrix_id) != matrix_id:
+            raise MetadataError(where, "tileMatrix", found=item["tileMatrix"], expected=matrix_id)
         numbers = [_whole(item if new in item else {new: item.get(old)}, new, where) for new, old in names.items()]
         limits[str(matrix_id)] = TileLimits(str(matrix_id), *numbers)
     return limits
@@ -503,6 +561,9 @@ def _matrix_from_document(document: Any, crs: CRS, node: str) -> TileMatrix:
         raise MetadataError(node, "tileMatrices[]", found=document, expected="a JSON object")
     matrix_id = str(_required(document, "id", node))
     where = f"{node}/{matrix_id}"
+    variable = document.get("variableMatrixWidths") or []
+    if not (isinstance(variable, list) and all(isinstance(rows, dict) for rows in variable)):
+        raise MetadataError(where, "variableMatrixWidths", found=variable, expected="an array of objects")
     origin = _required(document, "pointOfOrigin", where)
     if not (isinstance(origin, list | tuple) and len(origin) == 2):
         raise MetadataError(where, "pointOfOrigin", found=origin, expected="two numbers in CRS axis order")
@@ -523,7 +584,7 @@ def _matrix_from_document(document: Any, crs: CRS, node: str) -> TileMatrix:
                 _whole(rows, "minTileRow", where),
                 _whole(rows, "maxTileRow", where),
             )
-            for rows in document.get("variableMatrixWidths") or ()
+            for rows in variable
         ),
     )
 
@@ -532,14 +593,15 @@ def _crs_to_document(crs: CRS) -> Any:
     if crs.code is None:
         return {"wkt": crs.to_projjson()}
     authority, number = crs.code.split(":")
-    version = "1.3" if authority == "OGC" else "0"
+    authority, _, edition = authority.partition("_")  # PROJ's IAU_2015 is version 2015 of IAU
+    version = edition or ("1.3" if authority == "OGC" else "0")
     return f"http://www.opengis.net/def/crs/{authority}/{version}/{number}"
 
 
 def _crs_from_document(value: Any, *, node: str) -> CRS:
     """Read the three forms of crs.json; an authority code or PROJJSON, never a PROJ string or a file name."""
     if isinstance(value, dict) and "wkt" in value:
-        return crs_module.from_projjson(value["wkt"], node=node)
+        return crs_module.from_projjson(value["wkt"], node=node, key="crs")
     if isinstance(value, dict) and "referenceSystem" in value:
         raise UnsupportedError(
             "crs.referenceSystem",
@@ -548,9 +610,10 @@ def _crs_from_document(value: Any, *, node: str) -> CRS:
     text = value.get("uri") if isinstance(value, dict) else value
     match = (_CODE_URI.match(text) or _CODE_URN.match(text)) if isinstance(text, str) else None
     if match:
-        return crs_module.from_code(f"{match[1]}:{match[3]}", node=node)
-    if isinstance(text, str) and re.fullmatch(r"\[?[A-Za-z]+:\w+\]?", text):
-        return crs_module.from_code(text.strip("[]"), node=node)
+        authority = f"{match[1]}_{match[2]}" if match[1] == "IAU" else match[1]
+        return crs_module.from_code(f"{authority}:{match[3]}", node=node, key="crs")
+    if isinstance(text, str) and re.fullmatch(r"\[?[A-Za-z0-9_]+:[A-Za-z0-9_]+\]?", text):
+        return crs_module.from_code(text.strip("[]"), node=node, key="crs")
     raise MetadataError(node, "crs", found=value, expected="an OGC CRS URI, {'uri': ...} or {'wkt': PROJJSON}")
 
 
@@ -564,7 +627,17 @@ def _number(document: dict[str, Any], key: str, node: str) -> float:
     value = _required(document, key, node)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MetadataError(node, key, found=value, expected="a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise MetadataError(node, key, found=value, expected="a number") from error
+
+
+def _text(document: dict[str, Any], key: str, node: str) -> str | None:
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise MetadataError(node, key, found=value, expected="a text")
+    return value
 
 
 def _whole(document: dict[str, Any], key: str, node: str) -> int:

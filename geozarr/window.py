@@ -104,7 +104,16 @@ class Window:
         )
 
     def align(self, *, height: int, width: int) -> Window:
-        """Smallest window around this one whose edges are multiples of `height` and `width`."""
+        """Smallest window around this one whose edges are multiples of `height` and `width`.
+
+        Raises
+        ------
+        ParameterError
+            If `height` or `width` is below 1.
+        """
+        for name, side in (("height", height), ("width", width)):
+            if side < 1:
+                raise ParameterError(name, found=side, expected="at least 1 pixel")
         row, col = self.row // height * height, self.col // width * width
         return Window.from_bounds(
             row_start=row,
@@ -114,7 +123,13 @@ class Window:
         )
 
     def split(self, *, height: int, width: int) -> Iterator[Window]:
-        """Cut along the multiples of `height` and `width`, in row-major order; the pieces cover each pixel once."""
+        """Cut along the multiples of `height` and `width`, in row-major order; the pieces cover each pixel once.
+
+        Raises
+        ------
+        ParameterError
+            If `height` or `width` is below 1 and there is something to cut.
+        """
         if self.is_empty:
             return
         around = self.align(height=height, width=width)

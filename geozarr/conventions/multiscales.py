@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from geozarr.errors import MetadataError
 
 KEY = "multiscales"
+_PATH = "a relative path of node names, without '..'"
 ASSET = re.compile(r"^(?!/)(?!.*(\.\.))([^/]+(/[^/]+)*)$")  # schema.json of v0.1 (MS-03)
 TILE_MATRIX_SET = "tile_matrix_set"  # GeoZarr 0.4 key, legal as an extra (MS-21); OpenLayers reads it
 TILE_MATRIX_LIMITS = "tile_matrix_limits"
@@ -34,6 +36,11 @@ class LayoutItem:
         Overrides the layout's.
     extra : dict
         Every other key, among them `spatial:shape` and `spatial:transform`.
+
+    Raises
+    ------
+    MetadataError
+        If `asset` or `derived_from` is no relative path (MS-03) of names that Zarr allows (ZARR-06).
     """
 
     asset: str
@@ -43,16 +50,21 @@ class LayoutItem:
     resampling_method: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("asset", "derived_from"):
+            path = getattr(self, name)
+            if not (is_path(path) or (path is None and name == "derived_from")):
+                raise MetadataError("multiscales", f"layout[].{name}", found=path, expected=_PATH)
+
     def to_document(self) -> dict[str, Any]:
         """Return the layout object."""
         document: dict[str, Any] = {"asset": self.asset}
         if self.derived_from is not None:
             document["derived_from"] = self.derived_from
-        if self.scale or self.translation:
-            document["transform"] = {
-                "scale": list(self.scale),
-                "translation": list(self.translation),
-            }
+        transform = {"scale": list(self.scale), "translation": list(self.translation)}
+        transform = {name: numbers for name, numbers in transform.items() if numbers}
+        if transform or self.derived_from is not None:  # MS-07: derived_from needs a transform, be it empty
+            document["transform"] = transform
         if self.resampling_method is not None:
             document["resampling_method"] = self.resampling_method
         return {**document, **self.extra}
@@ -109,12 +121,43 @@ def from_attributes(attributes: dict[str, Any], *, node: str) -> Multiscales:
         raise MetadataError(node, f"{KEY}.layout", found=items, expected="an array of at least one level")
     inline = document.get(TILE_MATRIX_SET)
     limits = next((document[key] for key in _LIMITS_ALIASES if key in document), None)
+    if isinstance(inline, dict) and limits is not None and not isinstance(limits, dict | list):
+        raise MetadataError(node, f"{KEY}.{TILE_MATRIX_LIMITS}", found=limits, expected="an object keyed by matrix id")
+    if isinstance(limits, list):  # TMS 2.0 has an array
+        keyed = {str(item.get("tileMatrix")) if isinstance(item, dict) else "": item for item in limits}
+        if len(keyed) != len(limits):
+            raise MetadataError(node, f"{KEY}.{TILE_MATRIX_LIMITS}", found=limits, expected="each tile matrix once")
+        limits = keyed
+    method = _method(document, KEY, node)
     return Multiscales(
         layout=tuple(_item(item, f"{KEY}.layout[{index}]", node) for index, item in enumerate(items)),
-        resampling_method=document.get("resampling_method"),
+        resampling_method=method,
         tile_matrix_set=inline if isinstance(inline, dict) else None,
         tile_matrix_limits=limits if isinstance(limits, dict) else None,
     )
+
+
+def is_path(path: object) -> bool:
+    """Tell whether something is a path to a node below a group: MS-03, and the names that Zarr allows (ZARR-06)."""
+    if not isinstance(path, str) or not ASSET.fullmatch(path) or not path.isprintable():
+        return False
+    return not any(name.strip(".") == "" or name.startswith("__") or name == "zarr.json" for name in path.split("/"))
+
+
+def _method(document: dict[str, Any], key: str, node: str) -> str | None:
+    method = document.get("resampling_method")
+    if method is not None and not isinstance(method, str):
+        raise MetadataError(node, f"{key}.resampling_method", found=method, expected="a text")
+    return method
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the float64 range
+        return False
 
 
 def _item(document: Any, key: str, node: str) -> LayoutItem:
@@ -122,18 +165,16 @@ def _item(document: Any, key: str, node: str) -> LayoutItem:
         raise MetadataError(node, key, found=document, expected="an object")
     for name, required in (("asset", True), ("derived_from", False)):
         path = document.get(name)
-        if (path is not None or required) and not (isinstance(path, str) and ASSET.match(path)):
-            raise MetadataError(node, f"{key}.{name}", found=path, expected="a relative path without '..'")
+        if (path is not None or required) and not is_path(path):
+            raise MetadataError(node, f"{key}.{name}", found=path, expected=_PATH)
     transform = document.get("transform", {})
     if not isinstance(transform, dict):
         raise MetadataError(node, f"{key}.transform", found=transform, expected="an object")
     numbers = {}
     for name in ("scale", "translation"):
         values = transform.get(name, [])
-        if not isinstance(values, list) or not all(
-            isinstance(value, int | float) and not isinstance(value, bool) for value in values
-        ):
-            raise MetadataError(node, f"{key}.transform.{name}", found=values, expected="an array of numbers")
+        if not isinstance(values, list) or not all(map(_is_number, values)):
+            raise MetadataError(node, f"{key}.transform.{name}", found=values, expected="an array of finite numbers")
         numbers[name] = tuple(float(value) for value in values)
     known = ("asset", "derived_from", "transform", "resampling_method")
     return LayoutItem(
@@ -141,6 +182,6 @@ def _item(document: Any, key: str, node: str) -> LayoutItem:
         derived_from=document.get("derived_from"),
         scale=numbers["scale"],
         translation=numbers["translation"],
-        resampling_method=document.get("resampling_method"),
+        resampling_method=_method(document, key, node),
         extra={name: value for name, value in document.items() if name not in known},
     )

@@ -96,9 +96,12 @@ def from_attributes(attributes: dict[str, Any], *, node: str) -> Spatial:
     """
     dimensions = attributes.get(DIMENSIONS)
     if dimensions is not None and not (
-        isinstance(dimensions, list) and len(dimensions) == 2 and all(isinstance(name, str) for name in dimensions)
+        isinstance(dimensions, list)
+        and len(dimensions) == 2
+        and all(isinstance(name, str) for name in dimensions)
+        and dimensions[0] != dimensions[1]
     ):
-        raise MetadataError(node, DIMENSIONS, found=dimensions, expected="two names, rows first")
+        raise MetadataError(node, DIMENSIONS, found=dimensions, expected="two different names, rows first")
     shape = attributes.get(SHAPE)
     if shape is not None and not (
         isinstance(shape, list)
@@ -125,7 +128,12 @@ def _numbers(attributes: dict[str, Any], key: str, count: int, node: str) -> lis
     values = attributes.get(key)
     if values is None:
         return None
-    ok = isinstance(values, list) and len(values) == count
-    if not ok or not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
+    numbers: list[float] = []
+    if isinstance(values, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        try:
+            numbers = [float(value) for value in values]
+        except OverflowError:  # an integer beyond the float64 range, as JSON can hold
+            numbers = []
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
         raise MetadataError(node, key, found=values, expected=f"{count} finite numbers")
-    return [float(value) for value in values]
+    return numbers

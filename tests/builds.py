@@ -1,0 +1,223 @@
+"""Sources to build from, builds in memory, and what they stored, read back by zarr-python."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import oracle
+import pyramids
+import rioxarray  # noqa: F401 - registers the `.rio` accessor
+import xarray as xr
+import zarr
+import zarr.storage
+from affine import Affine
+from geozarr import Grid, Window, crs
+from numpy.typing import NDArray
+from obstore.store import MemoryStore
+from pyramids import Axis, Options, Pixels, Plan, Slice, SourceVariable
+
+UTM = "EPSG:32631"  # central meridian 3 degrees east, so that rasters at easting 500000 lie almost square in Mercator
+
+
+def scene(dtype: str, shape: tuple[int, ...], *, seed: int = 1, span: tuple[int, int] | None = None) -> NDArray[Any]:
+    """Smooth hills with noise, over a good part of the dtype's range or over `span`."""
+    rng = np.random.default_rng(seed)
+    row, col = np.mgrid[: shape[-2], : shape[-1]]
+    hills = np.sin(col / 17) + np.cos(row / 23) + 0.3 * rng.normal(size=shape)
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return (hills * 50).astype(dtype)
+    info = np.iinfo(kind)
+    low, high = span or (max(info.min, -30000) + 2, min(info.max, 60000) - 2)
+    scaled = (hills + 3) / 6 * (high - low) + low
+    return np.clip(np.rint(scaled), low, high).astype(dtype)
+
+
+def data_array(
+    values: NDArray[Any],
+    *,
+    code: str | None = UTM,
+    cell: tuple[float, float] = (30.0, -30.0),
+    corner: tuple[float, float] = (500000.0, 5000000.0),
+    dims: tuple[str, ...] = ("y", "x"),
+    name: str = "v",
+    attrs: dict[str, Any] | None = None,
+) -> xr.DataArray:
+    """Wrap values, rows and columns last, as xarray has them: pixel centres as coordinates."""
+    height, width = values.shape[-2:]
+    y, x = dims[-2:]
+    coords = {
+        y: corner[1] + cell[1] * (np.arange(height) + 0.5),
+        x: corner[0] + cell[0] * (np.arange(width) + 0.5),
+    }
+    array = xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=attrs or {})
+    return array if code is None else array.rio.set_spatial_dims(x_dim=x, y_dim=y).rio.write_crs(code)
+
+
+@dataclass
+class FakeSource:
+    """A source in memory that says what a test wants, and counts what is asked of it.
+
+    Parameters
+    ----------
+    values : ndarray, shape (variable, row, col)
+        One 2-D variable each; `leading` makes one variable of all instead.
+    valid : ndarray of bool, shape (row, col), optional
+        Mask of all variables; by default where no value equals `nodata`.
+    before_read : callable, optional
+        Is called with the window before each read; may raise.
+    """
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_] | None = None
+    nodata: float | None = None
+    has_alpha: bool = False
+    alpha: NDArray[np.uint8] | None = None
+    is_categorical: bool = False
+    leading: tuple[Axis, ...] = ()
+    code: str = UTM
+    transform: Affine = field(default_factory=lambda: Affine(30, 0, 500000, 0, -30, 5000000))
+    names: tuple[str, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = "made for a test"
+    name: str = "<fake>"
+    before_read: Callable[[Window], None] | None = None
+    reads: list[tuple[Window, tuple[Slice, ...]]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of all variables."""
+        return Grid(self.values.shape[-2:], self.transform, crs.from_code(self.code))
+
+    @property
+    def variables(self) -> tuple[SourceVariable, ...]:
+        """One a slice, or one of all slices."""
+        count = 1 if self.leading else len(self.values)
+        names = self.names or tuple(f"v{number}" for number in range(count))
+        return tuple(
+            SourceVariable(
+                name, self.values.dtype, self.nodata, self.leading, dict(self.attributes), self.is_categorical
+            )
+            for name in names
+        )
+
+    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
+        """Cut out a window, as sources do."""
+        if self.before_read is not None:
+            self.before_read(window)
+        with self.lock:
+            self.reads.append((window, tuple(slices)))
+        assert self.grid.window.contains(window), "a source is asked for its own pixels only"
+        chosen = [number if self.leading else variable for variable, number in slices]
+        values = np.stack([self.values[index][window.slices] for index in chosen])
+        valid = np.stack([self.mask(index)[window.slices] for index in chosen])
+        return Pixels(values, valid, None if self.alpha is None else self.alpha[window.slices])
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Which pixels of a slice hold data."""
+        values = self.values[index]
+        mask = np.ones(values.shape, bool) if self.valid is None else self.valid
+        if values.dtype.kind == "f":
+            mask = mask & ~np.isnan(values)
+        if self.nodata is not None and not np.isnan(self.nodata):
+            mask = mask & (values != self.nodata)
+        if self.alpha is not None:
+            mask = mask & (self.alpha > 0)
+        return mask
+
+
+def build(source: Any, **choices: Any) -> tuple[Plan, MemoryStore]:
+    """Build into memory."""
+    store = MemoryStore()
+    return pyramids.build(source, store, **choices), store
+
+
+def run(plan: Plan, source: Any) -> tuple[MemoryStore, pyramids.Report]:
+    """Carry out a plan in memory."""
+    store = MemoryStore()
+    return store, pyramids.execute(plan, source, store)
+
+
+def plan_for(source: Any, **choices: Any) -> Plan:
+    """Plan without building."""
+    return pyramids.make_plan(source, Options(**choices))
+
+
+def objects(store: MemoryStore) -> dict[str, bytes]:
+    """Every object that readers may see, by key: chunks and documents, not the build's own notes."""
+    keys = [str(item["path"]) for batch in store.list() for item in batch]
+    return {key: bytes(store.get(key).bytes()) for key in sorted(keys) if not key.startswith(".build/")}
+
+
+def read(store: MemoryStore, path: str) -> NDArray[Any]:
+    """Read an array whole with zarr-python."""
+    return np.asarray(open_array(store, path)[...])
+
+
+def open_array(store: MemoryStore, path: str) -> zarr.Array[Any]:
+    """Open an array with zarr-python."""
+    return zarr.open_array(zarr.storage.ObjectStore(store, read_only=True), path=path, mode="r", zarr_format=3)
+
+
+def attributes(store: MemoryStore, path: str = "") -> dict[str, Any]:
+    """Attributes of a node, from its own document."""
+    key = f"{path}/zarr.json" if path else "zarr.json"
+    found: dict[str, Any] = json.loads(bytes(store.get(key).bytes()))["attributes"]
+    return found
+
+
+def validity(store: MemoryStore, plan: Plan, asset: str, name: str) -> NDArray[np.bool_]:
+    """Which stored values hold data, by the rule of the stored documents alone."""
+    values = read(store, f"{asset}/{name}")
+    stated = attributes(store, f"{asset}/{name}")
+    if "ancillary_variables" in stated:
+        mask = read(store, f"{asset}/{stated['ancillary_variables']}") > 0
+        return np.broadcast_to(mask, values.shape)
+    if name == "alpha":
+        return values > 0
+    if "_FillValue" not in stated:
+        return np.ones(values.shape, bool)
+    fill = open_array(store, f"{asset}/{name}").metadata.fill_value
+    return ~np.isnan(values) if fill != fill else values != fill  # noqa: PLR0124 - NaN differs from itself
+
+
+def assert_levels_follow(store: MemoryStore, plan: Plan) -> None:
+    """Every stored level is the oracle's fold of the stored finest level, integers to the bit, floats to rounding."""
+    finest = plan.levels.assets[0]
+    for variable in plan.variables:
+        name = variable.name
+        base, base_valid = read(store, f"{finest}/{name}"), validity(store, plan, finest, name)
+        for step, asset in enumerate(plan.levels.assets[1:], start=1):
+            found = read(store, f"{asset}/{name}")
+            for index in np.ndindex(base.shape[:-2]):
+                _assert_level_follows(
+                    found[index], base[index], base_valid[index], 2**step, variable, plan.fold_method
+                )
+
+
+def _assert_level_follows(
+    found: NDArray[Any],
+    base: NDArray[Any],
+    base_valid: NDArray[np.bool_],
+    factor: int,
+    variable: Any,
+    method: str,
+) -> None:
+    nodata = variable.fill_value
+    if method == "nearest":
+        valid = oracle.sample(base_valid, factor)
+        expected = np.where(valid, oracle.sample(base, factor), np.asarray(nodata, base.dtype))
+        np.testing.assert_array_equal(found, expected)
+        return
+    expected, _ = oracle.mean(base, base_valid, factor, nodata=nodata, is_nodata=not variable.uses_alpha)
+    if base.dtype.kind == "f":
+        largest = np.abs(base[base_valid]).max(initial=0).astype(np.float64)
+        np.testing.assert_allclose(found, expected, rtol=np.finfo(base.dtype).eps, atol=1e-14 * largest)
+    else:
+        np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,36 @@
+"""What every test shares: where real data are, and how hypothesis runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# The same examples on every run, on machines of every speed.
+settings.register_profile("project", derandomize=True, deadline=None)
+settings.load_profile("project")
+
+
+def _data() -> Path:
+    return Path(os.environ.get("GEOZARR_TEST_DATA") or PROJECT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real rasters, stores and reference results."""
+    if not _data().is_dir():
+        pytest.skip(f"no test data in {_data()}; set GEOZARR_TEST_DATA")
+    return _data()
+
+
+@pytest.fixture(scope="session")
+def spec_dir() -> Path:
+    """Folder of the specifications' schemas and examples, beside the data."""
+    folder = _data().parent / "spec"
+    if not folder.is_dir():
+        pytest.skip(f"no specifications in {folder}; set GEOZARR_TEST_DATA to a folder beside them")
+    return folder
