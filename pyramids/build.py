@@ -18,10 +18,11 @@ import xarray as xr
 
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import GeoZarrError, MetadataError, TargetExistsError
+from geozarr.errors import GeoZarrError, MetadataError, ParameterError, TargetExistsError
 from pyramids import chunking, metadata, shards, statistics
 from pyramids.planner import Options, make_plan
 from pyramids.sources import ArraySource, RasterSource, open_zarr
+from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.walk import Subtree, Walker, run, subtrees
 
 if TYPE_CHECKING:
@@ -102,17 +103,30 @@ def open_source(
 
     Raises
     ------
-    StoreError, MetadataError, UnsupportedError, UnknownNameError, ParameterError
+    ParameterError
+        If one of these is given for a source that has no use for it.
+    StoreError, MetadataError, UnsupportedError, UnknownNameError
         As the adapters do.
     """
     if isinstance(source, str | Path):
         path = Path(source)
         if any((path / name).exists() for name in (DOCUMENT, ".zgroup", ".zmetadata")):
+            _refuse("with a Zarr store", bands=None if bands == BAND_LAYOUTS[0] else bands)
             return open_zarr(path, variables=variables, nodata=nodata)
+        _refuse("with a raster file: all bands are taken", variables=variables)
         return RasterSource(source, nodata=nodata, bands=bands)
+    _refuse("with an array or a source", bands=None if bands == BAND_LAYOUTS[0] else bands)
     if isinstance(source, xr.DataArray | xr.Dataset):
         return ArraySource(source, variables=variables, nodata=nodata)
+    _refuse("with a source that is open already", nodata=nodata, variables=variables)
     return source
+
+
+def _refuse(where: str, **unused: object) -> None:
+    """Refuse options that would be passed over in silence."""
+    for name, value in unused.items():
+        if value is not None:
+            raise ParameterError(name, found=value, expected=f"nothing {where}")
 
 
 def build(
@@ -212,12 +226,21 @@ def claim(target: StoreLike, plan: Plan, *, overwrite: bool) -> Store:
         if not overwrite:
             state = "a pyramid" if DOCUMENT in keys else "an unfinished build"
             raise TargetExistsError(str(target), found=state, expected="nothing, or permission to overwrite it")
+        if _holds(target, plan.source.name):
+            raise TargetExistsError(str(target), found="the source of this build", expected="another place")
         # The root document goes first and the mark of ownership last: whenever this stops, readers see no pyramid,
         # and the next attempt still knows that the rest is ours.
         inner = [key for key in keys if key not in (DOCUMENT, PLAN_KEY)]
         store_module.delete(store, [key for key in (DOCUMENT,) if key in keys] + inner + [PLAN_KEY])
     store_module.write_bytes(store, PLAN_KEY, store_module.encode_document(plan.to_document()))
     return store
+
+
+def _holds(target: StoreLike, source: str) -> bool:
+    """Tell whether a source lies in the folder that a build would clear."""
+    if not isinstance(target, str | Path) or not Path(source).exists():
+        return False
+    return Path(source).resolve().is_relative_to(Path(target).resolve())
 
 
 def publish(plan: Plan, store: Store, summaries: dict[str, Summary | None]) -> None:

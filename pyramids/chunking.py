@@ -18,6 +18,8 @@ SMALL_BLOCK = 512  # pixels along a side, below which the overlap of what neighb
 WARP_TILE = 1024  # pixels along a side that are warped at once; bounds positions and source whatever the block
 BLOCKS_ALONG = 4  # blocks along the longer side that a raster is cut into at least, to keep all workers busy
 BASE_MEMORY = 384 * 2**20  # bytes: the interpreter with its libraries, GDAL's block cache, compiled kernels
+CHUNK_OVERHEAD = 16  # bytes that blosc adds to what it cannot compress
+INDEX_ENTRY = 24  # bytes a chunk in a shard: offset, length and crc32c, and its share of the index's own crc32c
 SUM_BYTES = 12  # a cell of an accumulator: float64 or int64, and uint32
 SOURCE_FACTOR = 4  # source pixels that are read at once for each pixel warped at once, at most
 SUBTREES_A_WORKER = 8  # enough that the last one does not keep the others waiting for long
@@ -181,6 +183,10 @@ def choose(work: Workload, *, chunk: int, shards: tuple[int | None, ...], memory
 
 
 def _block_sides(work: Workload, unit: int) -> list[int]:
-    """Sides that are a unit times a power of two, up to where all workers still have blocks to do."""
+    """Sides that are a unit times a power of two, up to where all workers still have blocks to do.
+
+    They are even, so that a quarter of the parent is a whole number of cells; one level alone has no parent.
+    """
     largest = min(MAX_BLOCK, max(SMALL_BLOCK, max(work.reach) // BLOCKS_ALONG))
-    return [unit << power for power in range(12) if power == 0 or unit << power <= largest]
+    least = unit if unit % 2 == 0 or work.levels == 1 else 2 * unit
+    return [least << power for power in range(12) if power == 0 or least << power <= largest]

@@ -61,7 +61,7 @@ class _Rate(ProgressColumn):
     """Megapixels a second since the start."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed or 0.0
+        speed = task.completed / task.elapsed if task.elapsed else 0.0
         return Text(f"{speed:6.1f} Mpx/s", style="progress.data.speed")
 
 

@@ -12,6 +12,7 @@ the pixel alone: block size, tile size and the number of threads cannot change i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyproj
     from numpy.typing import NDArray
 
+    from geozarr.crs import CRS
     from geozarr.grid import Grid
 
 CELL = 64  # target pixels; at 64 a UTM to Mercator cell is off by about 1e-4 px, and 1 in 4096 pixels is evaluated
@@ -82,12 +84,20 @@ class Mapping:
         source_rows[lost] = np.nan
         return _snapped(source_cols), _snapped(source_rows)
 
+    @cached_property
+    def turn(self) -> tuple[float, float]:
+        """Columns and rows of the source that one turn around the globe makes; zeros where it counts no longitudes."""
+        if not self.source.crs.is_geographic:
+            return 0.0, 0.0
+        inverse = ~self.source.transform
+        turn = full_turn(self.source.crs)
+        return inverse.a * turn, inverse.d * turn
+
     def _wrapped(self, longitudes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bring longitudes into the turn that starts at the western edge of the source (0 to 360, -180 to 180 ...)."""
-        turn = 360.0
         west = self.source.bounds.xmin - SNAP * self.source.cell_size[0]
         with np.errstate(invalid="ignore"):
-            return west + np.mod(longitudes - west, turn)
+            return west + np.mod(longitudes - west, full_turn(self.source.crs))
 
     def centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Source positions of the centres of the target pixels of a window.
@@ -145,6 +155,11 @@ class Mapping:
             nodes_cols, nodes_rows = self.exact(np.array(node_cols), np.array(node_rows))
         cut = window.relative_to(around).slices
         return cols[cut], rows[cut]
+
+
+def full_turn(crs: CRS) -> float:
+    """Length of one turn around the globe in the unit of a geographic CRS: 360 degrees, 400 grads."""
+    return math.tau / float(crs.proj.axis_info[0].unit_conversion_factor)
 
 
 def _nine_points(lattice: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from geozarr.crs import transformer
 from geozarr.errors import GridMismatchError, UnsupportedError
 from geozarr.grid import Bounds
+from pyramids.control import SNAP, full_turn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,9 +54,10 @@ def extent(source: Grid, crs: CRS, area: Bounds) -> Bounds:
     if source.crs.is_earth != crs.is_earth:
         raise UnsupportedError(f"warping from {source.crs} to {crs}", "they are on different bodies")
     if source.crs.is_same_place(crs):
-        box = source.bounds
+        box = _turned_box(source.bounds, crs, area, slack=SNAP * source.cell_size[0])
     else:
         xs, ys = _forward(source, crs)
+        xs = _turned(xs, crs, area)
         back_xs, back_ys = _backward(source, crs, area)
         box = _box(np.concatenate([xs, back_xs]), np.concatenate([ys, back_ys]))
         x, y = cell_size(source, crs)
@@ -71,7 +73,7 @@ def is_clipped(source: Grid, crs: CRS, area: Bounds) -> bool:
     x, y = _forward(source, crs)
     slack = 1e-9 * max(area.xmax - area.xmin, area.ymax - area.ymin)
     wide = Bounds(area.xmin - slack, area.ymin - slack, area.xmax + slack, area.ymax + slack)
-    return not bool(_inside(x, y, wide).all())
+    return not bool(_inside(_turned(x, crs, wide), y, wide).all())
 
 
 def cell_size(source: Grid, crs: CRS) -> tuple[float, float]:
@@ -118,7 +120,7 @@ def resolution(source: Grid, crs: CRS, area: Bounds) -> float:
     )
     with np.errstate(invalid="ignore", over="ignore"):
         areas = np.abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
-    usable = np.isfinite(areas) & (areas > 0) & _inside(x0, y0, area)
+    usable = np.isfinite(areas) & (areas > 0) & _inside(_turned(x0, crs, area), y0, area)
     if not usable.any():
         raise GridMismatchError(f"extent of the source in {crs}", found="nothing", expected=f"a part of {tuple(area)}")
     return float(np.sqrt(np.median(areas[usable])))
@@ -157,6 +159,27 @@ def _backward(source: Grid, crs: CRS, area: Bounds) -> tuple[NDArray[np.float64]
         rows = inverse.d * x + inverse.e * y + inverse.f
         inside = (cols >= 0) & (cols <= source.width) & (rows >= 0) & (rows <= source.height)
     return xs[inside], ys[inside]
+
+
+def _turned(x: NDArray[np.float64], crs: CRS, area: Bounds) -> NDArray[np.float64]:
+    """Bring longitudes into an area where one turn more or less does so: 190 degrees are -170 degrees."""
+    if not crs.is_geographic:
+        return x
+    for turn in (full_turn(crs), -full_turn(crs)):
+        lies_outside = (x < area.xmin) | (x > area.xmax)
+        comes_inside = (x + turn >= area.xmin) & (x + turn <= area.xmax)
+        x = np.where(lies_outside & comes_inside, x + turn, x)
+    return x
+
+
+def _turned_box(box: Bounds, crs: CRS, area: Bounds, *, slack: float) -> Bounds:
+    """Box around the parts of a box that lie in an area, there or one turn on; the box itself where none does."""
+    turn = full_turn(crs) if crs.is_geographic else 0.0
+    spans = {(box.xmin + shift, box.xmax + shift) for shift in (-turn, 0.0, turn)}
+    met = [(left, right) for left, right in spans if left < area.xmax - slack and right > area.xmin + slack]
+    if not met:
+        return box
+    return Bounds(min(left for left, _ in met), box.ymin, max(right for _, right in met), box.ymax)
 
 
 def _inside(x: NDArray[np.float64], y: NDArray[np.float64], area: Bounds) -> NDArray[np.bool_]:

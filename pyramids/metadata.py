@@ -127,6 +127,8 @@ def _extent(plan: Plan) -> dict[str, Any]:
 
     As in ACDD, a western bound above the eastern one means that the extent crosses the antimeridian.
     """
+    if not plan.levels.crs.is_earth:
+        return {}
     box = plan.levels.finest.grid.crop(plan.footprint).bounds
     to_degrees = transformer(plan.levels.crs, from_code("OGC:CRS84"))
     west, south, east, north = to_degrees.transform_bounds(*box, densify_pts=41)

@@ -203,7 +203,7 @@ class Plan:
 
     @cached_property
     def predicted(self) -> dict[str, int]:
-        """Most objects and raw bytes that can be stored: as if every chunk that the source reaches held data."""
+        """Most objects and bytes that can be stored: if every chunk that the source reaches held noise."""
         objects = 0
         size = 0
         for number, level in enumerate(self.levels.levels):
@@ -216,6 +216,9 @@ class Plan:
                 objects += touched.size // side**2 * slices
                 chunks = reach.align(height=self.chunk, width=self.chunk)
                 size += chunks.size * variable.dtype.itemsize * slices
+                size += chunks.size // self.chunk**2 * chunking.CHUNK_OVERHEAD * slices
+                if layout.shard is not None:
+                    size += touched.size // self.chunk**2 * chunking.INDEX_ENTRY * slices
         return {"objects": objects, "bytes": size}
 
     @cached_property

@@ -15,6 +15,7 @@ import numpy as np
 from geozarr import cf
 from geozarr import levels as levels_module
 from geozarr import tms as tms_module
+from geozarr.conventions import multiscales
 from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from pyramids import chunking, fold, footprint, warp
 from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
@@ -159,11 +160,11 @@ def _native(source: Source, options: Options, method: str) -> tuple[Levels, int,
         raise UnsupportedError(
             f"{source.name}: a native pyramid of a grid that is not north-up", "choose a TileMatrixSet, which warps it"
         )
-    chunk = options.chunk or chunking.NATIVE_CHUNK
+    chunk = chunking.NATIVE_CHUNK if options.chunk is None else options.chunk
     if chunk < 16 or chunk % 16:
         raise ParameterError("chunk", found=chunk, expected="a multiple of 16 pixels")
     longest = max(grid.shape)
-    count = options.levels or 1 + max(0, math.ceil(math.log2(longest / chunk)))
+    count = 1 + max(0, math.ceil(math.log2(longest / chunk))) if options.levels is None else options.levels
     most = 1 + math.ceil(math.log2(longest))
     if not 1 <= count <= most:
         raise ParameterError("levels", found=count, expected=f"from 1 to {most}, which is one pixel")
@@ -230,11 +231,7 @@ def _default_coarsest(tms: TileMatrixSet, finest: str, box: Bounds) -> str:
 def _variables(source: Source, *, warped: bool, notes: list[str]) -> tuple[PlannedVariable, ...]:
     """Decide where missing pixels are told: by NaN, by a nodata value, or by `alpha`."""
     planned = [_planned(variable, source, warped=warped) for variable in source.variables]
-    for name in ("x", "y", cf.GRID_MAPPING, ALPHA):
-        if any(variable.name == name for variable in planned):
-            raise MetadataError(
-                source.name, "variables", found=name, expected="a name that the pyramid does not use itself"
-            )
+    _check_names(planned, source.name)
     if any(variable.uses_alpha for variable in planned):
         reason = (
             "the source's alpha or mask band" if source.has_alpha else "integers without a nodata value, reprojected"
@@ -250,6 +247,21 @@ def _variables(source: Source, *, warped: bool, notes: list[str]) -> tuple[Plann
             )
         )
     return tuple(planned)
+
+
+def _check_names(variables: list[PlannedVariable], node: str) -> None:
+    """Refuse names of variables and leading axes that Zarr does not allow, or that stand for another array already."""
+    names = [variable.name for variable in variables]
+    axes = {axis.name for variable in variables for axis in variable.leading}
+    for name in (*names, *sorted(axes)):
+        if not multiscales.is_path(name) or "/" in name:
+            raise MetadataError(node, "variables", found=name, expected="a name that Zarr allows")
+    taken = ["x", "y", cf.GRID_MAPPING, ALPHA]
+    for name in (*names, *sorted(axes)):
+        if name in taken:
+            expected = "a name that the pyramid does not use itself, each name once"
+            raise MetadataError(node, "variables", found=name, expected=expected)
+        taken.append(name)
 
 
 def _planned(variable: SourceVariable, source: Source, *, warped: bool) -> PlannedVariable:

@@ -10,6 +10,7 @@ as evenly spread.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BINS = 1 << 16
 _DIGITS = 10  # significant digits of mean and deviation: the last bits depend on the order of summation
+_SAFE = 12  # digits counted from the values' size: a mean or deviation of 0 comes out as 1e-14 of it
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,15 @@ class Summary:
     def to_attributes(self) -> dict[str, Any]:
         """Return the JSON object written as `statistics`; numbers that are not finite are left out."""
         deviation = float(np.sqrt(self.squares / self.count))
+        size = math.hypot(self.mean, deviation)  # root mean square: what the summation's own error is measured by
         numbers = {
             "count": self.count,
             "min": self.minimum,
             "max": self.maximum,
-            "mean": _rounded(self.mean),
-            "std": _rounded(deviation),
-            "p2": _rounded(self.percentile(0.02)),
-            "p98": _rounded(self.percentile(0.98)),
+            "mean": _rounded(self.mean, size),
+            "std": _rounded(deviation, size),
+            "p2": self.percentile(0.02),
+            "p98": self.percentile(0.98),
         }
         return {name: number for name, number in numbers.items() if np.isfinite(number)}
 
@@ -140,8 +143,16 @@ def _from_key(key: int) -> float:
     return value if np.isfinite(value) else float(np.finfo(np.float32).max) * (1 if key & 0x80000000 else -1)
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+def _rounded(value: float, size: float) -> float:
+    """Keep the digits that do not depend on the order of summation, of a number derived from values of a size."""
+    if not math.isfinite(value) or not math.isfinite(size) or value == 0:
+        return value
+    digits = min(_DIGITS - _exponent(value), _SAFE - _exponent(size))
+    return round(value, digits - 1) + 0.0  # never -0.0
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -323,6 +323,7 @@ class Walker:
                 method=method,
                 nodata=variable.fill_value,
                 is_nodata=not variable.uses_alpha,
+                turn=self._mapping.turn,
             )
             if window == block:
                 outputs[number] = warped, warped_valid

@@ -45,6 +45,7 @@ def resample(
     method: str,
     nodata: float,
     is_nodata: bool = True,
+    turn: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Array, Mask]:
     """Resample one 2-D slice.
 
@@ -67,6 +68,9 @@ def resample(
     is_nodata : bool
         True where readers take `nodata` for missing: a valid result that would equal it is then moved by the smallest
         step of the dtype. False where an alpha variable tells what is missing.
+    turn : tuple of (float, float)
+        Source columns and rows after which positions begin anew, for longitudes; zeros where they never do. `average`
+        needs it: the corners of one target pixel may lie on both sides of that seam.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def resample(
     low, high = _range(values.dtype)
     exact = np.empty(shape, np.float64)
     if method == "average":
-        _average(values, valid, offset, cols, rows, exact)
+        _average(values, valid, offset, cols, rows, turn, exact)
     else:
         _interpolate(values, valid, offset, cols, rows, method == "cubic", exact)
     _store(exact, low, high, values.dtype.kind != "f", values.dtype.type(nodata), is_nodata, out, out_valid)
@@ -189,19 +193,21 @@ def _catmull_rom(t):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @_jit
-def _average(values, valid, offset, cols, rows, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _average(values, valid, offset, cols, rows, turn, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    around = turn[0] * turn[0] + turn[1] * turn[1]
+    turns = 1 if around > 0.0 else 0  # a cell on the seam covers pixels a turn before or after its corners
     for i in range(exact.shape[0]):
         for j in range(exact.shape[1]):
             exact[i, j] = np.nan
+            x00, y00 = cols[i, j], rows[i, j]
+            x01, y01 = _beside_first(cols[i, j + 1], rows[i, j + 1], x00, y00, turn, around)
+            x10, y10 = _beside_first(cols[i + 1, j], rows[i + 1, j], x00, y00, turn, around)
+            x11, y11 = _beside_first(cols[i + 1, j + 1], rows[i + 1, j + 1], x00, y00, turn, around)
             # The middles of the four edges span the cell: exact where rows and columns stay rows and columns.
-            left_x = (cols[i, j] + cols[i + 1, j]) / 2
-            right_x = (cols[i, j + 1] + cols[i + 1, j + 1]) / 2
-            top_x = (cols[i, j] + cols[i, j + 1]) / 2
-            bottom_x = (cols[i + 1, j] + cols[i + 1, j + 1]) / 2
-            left_y = (rows[i, j] + rows[i + 1, j]) / 2
-            right_y = (rows[i, j + 1] + rows[i + 1, j + 1]) / 2
-            top_y = (rows[i, j] + rows[i, j + 1]) / 2
-            bottom_y = (rows[i + 1, j] + rows[i + 1, j + 1]) / 2
+            left_x, left_y = (x00 + x10) / 2, (y00 + y10) / 2
+            right_x, right_y = (x01 + x11) / 2, (y01 + y11) / 2
+            top_x, top_y = (x00 + x01) / 2, (y00 + y01) / 2
+            bottom_x, bottom_y = (x10 + x11) / 2, (y10 + y11) / 2
             ax, ay = right_x - left_x, right_y - left_y  # one target column on
             bx, by = bottom_x - top_x, bottom_y - top_y  # one target row on
             if np.isnan(ax + ay + bx + by):
@@ -218,23 +224,34 @@ def _average(values, valid, offset, cols, rows, exact):  # type: ignore[no-untyp
             middle_x, middle_y = (left_x + right_x) / 2, (top_y + bottom_y) / 2
             total = 0.0
             weights = 0.0
-            for p in range(pieces):
-                v = (p + 0.5) / pieces - 0.5
-                for q in range(pieces):
-                    u = (q + 0.5) / pieces - 0.5
-                    x, y = middle_x + u * ax + v * bx, middle_y + u * ay + v * by
-                    part, weight = _box(
-                        values,
-                        valid,
-                        x - width / (2 * pieces) - offset[1],
-                        x + width / (2 * pieces) - offset[1],
-                        y - height / (2 * pieces) - offset[0],
-                        y + height / (2 * pieces) - offset[0],
-                    )
-                    total += part
-                    weights += weight
+            for k in range(-turns, turns + 1):
+                for p in range(pieces):
+                    v = (p + 0.5) / pieces - 0.5
+                    for q in range(pieces):
+                        u = (q + 0.5) / pieces - 0.5
+                        x = middle_x + k * turn[0] + u * ax + v * bx
+                        y = middle_y + k * turn[1] + u * ay + v * by
+                        part, weight = _box(
+                            values,
+                            valid,
+                            x - width / (2 * pieces) - offset[1],
+                            x + width / (2 * pieces) - offset[1],
+                            y - height / (2 * pieces) - offset[0],
+                            y + height / (2 * pieces) - offset[0],
+                        )
+                        total += part
+                        weights += weight
             if weights > NEGLIGIBLE * area:
                 exact[i, j] = total / weights
+
+
+@_jit
+def _beside_first(x, y, first_x, first_y, turn, around):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Bring a corner to within half a turn of the cell's first corner."""
+    if around > 0.0:
+        k = np.round(((x - first_x) * turn[0] + (y - first_y) * turn[1]) / around)
+        return x - k * turn[0], y - k * turn[1]
+    return x, y
 
 
 @_jit

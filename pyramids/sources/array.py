@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,11 @@ def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodat
         As `ArraySource`.
     """
     try:
-        dataset = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False)
+        with warnings.catch_warnings():
+            # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
+            # With "all" the grid mapping becomes a coordinate, which is where rioxarray looks for the CRS.
+            dataset = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False, decode_coords="all")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError("open", str(path)) from error
     return ArraySource(dataset, variables=variables, nodata=nodata, name=str(path))
@@ -169,7 +174,7 @@ def _select(
     for key in wanted or ():
         if key not in known:
             raise UnknownNameError("variable", key, known)
-    chosen = tuple(wanted or known)
+    chosen = tuple(dict.fromkeys(wanted or known))
     if not chosen:
         raise MetadataError(
             name, "variables", found=tuple(dataset.data_vars), expected=f"one with dimensions {spatial}"
@@ -253,6 +258,8 @@ def _declared_nodata(array: xr.DataArray, node: str) -> float | None:
 
 def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:
     size = array.sizes[dimension]
+    if size < 1:
+        raise MetadataError(node, str(dimension), found=size, expected="a length of at least 1")
     if dimension not in array.coords:
         return Axis(str(dimension), tuple(range(size)))
     coordinate = array.coords[dimension]
@@ -266,6 +273,8 @@ def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:
         values = seconds.astype(np.int64)
     if values.dtype.kind not in "iuf":
         raise UnsupportedError(f"{node}: coordinate {dimension} of type {values.dtype}", "numbers and times are")
+    if not np.isfinite(values).all():
+        raise MetadataError(node, str(dimension), found="a value that is not finite", expected="finite coordinates")
     return Axis(str(dimension), tuple(value.item() for value in values), attributes)
 
 

@@ -227,7 +227,10 @@ def _names(dataset: Any, bands: list[int]) -> dict[int, str]:
         else:
             wanted[band] = f"b{band}"
     counts = Counter(wanted.values())
-    return {band: name if counts[name] == 1 else f"b{band}" for band, name in wanted.items()}
+    names = {band: name if counts[name] == 1 else f"b{band}" for band, name in wanted.items()}
+    if len(set(names.values())) < len(names):  # a description such as "b2" is another band's number
+        names = {band: f"b{band}" for band in bands}
+    return names
 
 
 _RESERVED = frozenset({"x", "y", "band", "time", "alpha", "spatial_ref"})
