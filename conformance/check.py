@@ -1,0 +1,119 @@
+"""Check a store: read its documents once, run the rules in order, report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from conformance import geometry, metadata, schema, tree
+from conformance.context import Context
+from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, format_pointer, shown
+from geozarr import store as geozarr_store
+from geozarr.errors import ParameterError
+
+if TYPE_CHECKING:
+    from geozarr.store import StoreLike
+
+PROFILES = ("geozarr",)
+
+
+def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geozarr") -> Report:
+    """Check a store against the conventions, CF, Zarr v3 and TMS 2.0.
+
+    Nothing is written, and nothing is read but the store: no address inside a document is followed.
+
+    Parameters
+    ----------
+    store : str, Path or obstore store
+        Where it is.
+    depth : str
+        "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables.
+    profile : str
+        How severely findings are judged; only "geozarr" so far.
+
+    Returns
+    -------
+    Report
+        Findings, each fault once, and what was checked.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened or read.
+    MetadataError
+        If it has no Zarr v3 root document.
+    LimitError
+        If it has more nodes, or deeper groups, than any pyramid.
+    ParameterError
+        If the depth or the profile is unknown.
+    """
+    if depth not in tuple(Depth):
+        raise ParameterError("depth", found=depth, expected=" or ".join(Depth))
+    if profile not in PROFILES:
+        raise ParameterError("profile", found=profile, expected=" or ".join(PROFILES))
+    opened = geozarr_store.open_store(store)
+    documents = tree.read(opened)
+    context = Context(documents, opened, Depth(depth))
+    rules = rules_at(Depth(depth))
+    findings = _run(context, rules, profile)
+    geospatial = sum(
+        bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
+    )
+    return Report(
+        store=str(store) if not hasattr(store, "prefix") else f"{type(store).__name__}",
+        depth=Depth(depth),
+        profile=profile,
+        findings=tuple(sorted(findings, key=lambda finding: finding.node)),
+        rules=tuple(rule.id for rule in rules),
+        nodes=len(documents.nodes),
+        documents=documents.documents,
+        pyramids=len(context.pyramids),
+        geospatial=geospatial,
+    )
+
+
+def rules_at(depth: Depth) -> tuple[Rule, ...]:
+    """Rules that run at a depth, in their order."""
+    return metadata.RULES if depth is Depth.METADATA else (*metadata.RULES, *geometry.RULES)
+
+
+def _run(context: Context, rules: tuple[Rule, ...], profile: str) -> list[Finding]:
+    """Run the rules; the schemas speak after those on metadata, where these were silent."""
+    findings: list[Finding] = []
+    by_id = {rule.id: rule for rule in rules}
+    for rule in rules:
+        if rule is next((later for later in rules if later.depth is Depth.GEOMETRY), None):
+            findings += _run_schemas(context, by_id, profile)
+        for fault in rule.check(context):
+            findings += _judge(context, rule, fault, profile)
+    if all(rule.depth is Depth.METADATA for rule in rules):
+        findings += _run_schemas(context, by_id, profile)
+    return findings
+
+
+def _run_schemas(context: Context, by_id: dict[str, Rule], profile: str) -> list[Finding]:
+    faults = schema.check_net(context)
+    return [finding for rule, fault in faults for finding in _judge(context, by_id[rule], fault, profile)]
+
+
+def _judge(context: Context, rule: Rule, fault: Fault, profile: str) -> list[Finding]:
+    """Turn a fault into a finding, unless it follows from one that has been reported."""
+    if context.is_moot(fault):
+        return []
+    severity = fault.severity or rule.by_profile.get(profile, rule.severity)
+    context.note(rule.id, fault.node)
+    if severity is not Severity.INFO:
+        places = fault.voids if fault.keeps else ((fault.node, fault.pointer), *fault.voids)
+        for node, pointer in places:
+            context.void(node, pointer)
+    return [
+        Finding(
+            rule=rule.id,
+            clause=rule.clause,
+            severity=severity,
+            node=f"/{fault.node}",
+            pointer=format_pointer(fault.pointer),
+            message=fault.message,
+            found=shown(fault.found),
+            expected=fault.expected,
+        )
+    ]

@@ -1,0 +1,75 @@
+"""All rules at `--depth metadata`, in the order in which they run, and the requirements that are none.
+
+The order is part of the checker: what is written wrongly comes before what says the wrong thing, and what one value
+says before what several say together, so that the rule nearest to a fault reports it.
+"""
+
+from __future__ import annotations
+
+from conformance import (
+    rules_codecs,
+    rules_consolidated,
+    rules_coordinates,
+    rules_dimensions,
+    rules_documents,
+    rules_grid_mapping,
+    rules_levels,
+    rules_missing,
+    rules_multiscales,
+    rules_proj,
+    rules_registration,
+    rules_spatial,
+    rules_tms,
+)
+
+RULES = (
+    *rules_consolidated.RULES,
+    *rules_documents.RULES,
+    *rules_codecs.RULES,
+    *rules_dimensions.RULES,
+    *rules_missing.RULES,
+    *rules_registration.RULES,
+    *rules_multiscales.RULES,
+    *rules_spatial.RULES,
+    *rules_proj.RULES,
+    *rules_grid_mapping.RULES,
+    *rules_coordinates.RULES,
+    *rules_levels.RULES,
+    *rules_tms.RULES,
+)
+
+_READER = "says what a reader does; a store can neither keep nor break it"
+_MAY = "a permission: a store cannot break it"
+NOT_CHECKED: dict[str, str] = {
+    "ZC-05": _READER,
+    "ZC-06": _READER,
+    "ZC-11": "no key of a convention can change decoding; ZARR-01, 07 and 10 see that arrays decode by themselves",
+    "MS-14": "the same values as MS-15, which reports them; what they mean is in flux",
+    "MS-19": "how layouts are found: each multiscale group is judged by its own layout alone",
+    "MS-21": _MAY,
+    "SP-06": "the meaning of the transform; XC-01 and XC-06 hold boxes and coordinates against it",
+    "SP-13": "how attributes are inherited: one step; SP-01, SP-04 and PJ-09 report what relies on more",
+    "SP-15": "XC-03 and XC-04 report it",
+    "SP-16": "a limit of the convention's scope, nothing to keep",
+    "SP-17": "a permission; XC-06 compares coordinate arrays where they are",
+    "PJ-08": "says what a reader does; PJ-07 surfaces the discrepancy",
+    "CF-10": "a trap for readers; this checker reads the raw metadata",
+    "CF-12": "clashes with implicit coordinates (SP-17); belongs to a CF profile, which is not built",
+    "CF-18": "needs the CF standard name table, which is not vendored",
+    "CF-19": "needs a UDUNITS parser; CF-15 and CF-16 check the units of horizontal coordinates",
+    "CF-24": "needs the pixels: belongs to depth pixels",
+    "CF-25": "time coordinates are not checked yet",
+    "CF-26": "flags are not checked yet",
+    "CF-27": "cell methods are not checked yet",
+    "CF-28": "information only, and no bounds are written by any pyramid builder known",
+    "CF-29": "drafts to be tolerated; an unknown convention is no fault",
+    "ZARR-14": "the same comparison as ZARR-11, which reports it",
+    "ZARR-15": "the same comparison as ZARR-11, which reports it",
+    "ZARR-16": "a duty of the writer; a document does not show which number was meant",
+    "XC-12": "needs the pixels: belongs to depth pixels",
+    "TMS-09": "how positions are computed; XC-11 and TMS-20 to TMS-23 hold levels against it",
+    "TMS-13": "tileset metadata are documents of a tile service, not of a store",
+    "TMS-14": "media types are a matter of a tile service",
+    "TMS-15": "which JSON schema draft to validate with",
+    "TMS-25": "TMS-12 and TMS-23 bound the level by the matrix; the error of a reprojection does not show in a store",
+}
