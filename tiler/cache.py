@@ -1,0 +1,103 @@
+"""A bounded cache that fetches each key at most once at a time.
+
+A lookup of a key that is absent runs the caller's function, outside the lock; whoever asks for the same key
+meanwhile waits for that one result. An error reaches everyone who waits and is not kept, so that the next lookup tries
+again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from concurrent.futures import Future
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from geozarr.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+V = TypeVar("V")
+
+
+class BoundedCache(Generic[V]):
+    """Least recently used values, bounded by the sum of their sizes. Safe to share among threads.
+
+    Parameters
+    ----------
+    capacity : int
+        Largest sum of sizes, in the unit of `size`; 0 keeps nothing and still shares what is under way.
+    size : callable
+        Size of a value, usually bytes, at least 1.
+
+    Raises
+    ------
+    ParameterError
+        If `capacity` is negative.
+    """
+
+    def __init__(self, capacity: int, size: Callable[[V], int]) -> None:
+        if capacity < 0:
+            raise ParameterError("capacity", found=capacity, expected="at least 0")
+        self._capacity = capacity
+        self._size = size
+        self._lock = Lock()
+        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self._under_way: dict[Hashable, Future[V]] = {}
+        self._total = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of the sizes of what is kept."""
+        return self._total
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: Hashable, load: Callable[[], V]) -> V:
+        """Return the value of a key, from the cache or by `load`.
+
+        Parameters
+        ----------
+        key : hashable
+            Everything that the value depends on.
+        load : callable
+            Makes the value; called in this thread, or not at all. It must not ask for the same key.
+
+        Raises
+        ------
+        BaseException
+            Whatever `load` raises, in each of the threads that wait for it.
+        """
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                return kept[0]
+            waited = self._under_way.get(key)
+            if waited is None:
+                future = self._under_way[key] = Future()
+        if waited is not None:
+            return waited.result()
+        try:
+            value = load()
+            size = self._size(value)
+        except BaseException as error:
+            self._finish(key, None)
+            future.set_exception(error)
+            raise
+        self._finish(key, (value, size))
+        future.set_result(value)
+        return value
+
+    def _finish(self, key: Hashable, loaded: tuple[V, int] | None) -> None:
+        """Forget that a key is under way, and keep its value where there is one that fits."""
+        with self._lock:
+            del self._under_way[key]
+            if loaded is None or loaded[1] > self._capacity:
+                return
+            self._kept[key] = loaded
+            self._total += loaded[1]
+            while self._total > self._capacity:
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self._total -= dropped

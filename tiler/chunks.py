@@ -1,0 +1,202 @@
+"""Chunks of a store: from an index to values by one request, through a cache.
+
+An unsharded chunk is an object and is read whole. A chunk in a shard is a range of an object: the shard's index is
+read once, kept, and then each chunk costs one range request. A chunk that is not stored is None: no data, never
+zeros.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import obstore
+from obstore.exceptions import BaseError
+
+from geozarr.errors import ChunkReadError, LimitError, StoreError
+from geozarr.window import Window
+from tiler.cache import BoundedCache
+from tiler.codecs import ABSENT, DamagedChunkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from obstore import Bytes, SuffixRange
+
+    from geozarr.store import Store
+    from tiler.codecs import ShardIndex
+    from tiler.pyramid import StoredArray
+
+_ENTRY_BYTES = 256  # what an entry of the cache costs beside its values: key, array header, list node
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Index of a stored shard.
+
+    Parameters
+    ----------
+    entries : ndarray of uint64, shape (*chunks along each axis, 2)
+        Offset and length in bytes.
+    size : int
+        Size of the shard in bytes.
+    """
+
+    entries: NDArray[np.uint64]
+    size: int
+
+
+Cached: TypeAlias = "NDArray[Any] | Shard | None"
+
+
+def cached_bytes(value: Cached) -> int:
+    """Memory that a cached chunk, index, or their absence takes."""
+    if value is None:
+        return _ENTRY_BYTES
+    return _ENTRY_BYTES + (value.entries.nbytes if isinstance(value, Shard) else value.nbytes)
+
+
+def chunk_cache(capacity: int) -> BoundedCache[Cached]:
+    """Make the cache that a `ChunkReader` needs, bounded in bytes; many readers may share it."""
+    return BoundedCache(capacity, cached_bytes)
+
+
+class ChunkReader:
+    """Reads chunks of one version of one store.
+
+    Parameters
+    ----------
+    store : obstore store
+        Where the pyramid is.
+    cache : BoundedCache
+        From `chunk_cache`.
+    version : object
+        Set apart from every other store and version that shares the cache.
+    """
+
+    def __init__(self, store: Store, cache: BoundedCache[Cached], version: object) -> None:
+        self._store = store
+        self._cache = cache
+        self._version = version
+
+    def read(self, array: StoredArray, index: tuple[int, ...]) -> NDArray[Any] | None:
+        """Read one chunk.
+
+        Parameters
+        ----------
+        array : StoredArray
+            The array.
+        index : tuple of int
+            Position in the grid of chunks (of inner chunks, where the array has shards).
+
+        Returns
+        -------
+        ndarray or None
+            Read-only values of a whole chunk, also where it reaches beyond the array; None where it is not stored.
+
+        Raises
+        ------
+        ChunkReadError
+            If it is damaged.
+        LimitError
+            If it is larger than declared.
+        StoreError
+            If the store fails.
+        """
+        key = (self._version, array.path, index)
+        value = self._cache.get(key, lambda: self._load(array, index))
+        assert not isinstance(value, Shard), "chunk keys and shard keys differ in length"
+        return value
+
+    def _load(self, array: StoredArray, index: tuple[int, ...]) -> NDArray[Any] | None:
+        storage = array.storage
+        name = ".".join(map(str, index))
+        if storage.index is None:
+            found = self._get(array.object_key(index), most=storage.chain.most_stored_bytes)
+            data = None if found is None else found[0]
+        else:
+            data = self._get_from_shard(array, index, storage.index, name)
+        if data is None:
+            return None
+        try:
+            return storage.chain.decode(data)
+        except DamagedChunkError as error:
+            raise ChunkReadError(f"/{array.path}", name, str(error)) from error
+
+    def _get_from_shard(
+        self, array: StoredArray, index: tuple[int, ...], layout: ShardIndex, name: str
+    ) -> bytes | None:
+        object_index = tuple(i // count for i, count in zip(index, layout.shape, strict=True))
+        key = array.object_key(object_index)
+        shard = self._cache.get((self._version, key), lambda: self._load_index(array, key, layout, name))
+        assert not isinstance(shard, np.ndarray), "chunk keys and shard keys differ in length"
+        if shard is None:
+            return None
+        inner = tuple(i % count for i, count in zip(index, layout.shape, strict=True))
+        offset, length = (int(number) for number in shard.entries[inner])
+        if offset == ABSENT and length == ABSENT:
+            return None
+        most = array.storage.chain.most_stored_bytes
+        if length > most:
+            raise LimitError("stored chunk in bytes", allowed=most, found=length)
+        if offset + length > shard.size:
+            cause = DamagedChunkError(f"bytes {offset} to {offset + length} of a shard of {shard.size} bytes")
+            raise ChunkReadError(f"/{array.path}", name, "lies beyond its shard") from cause
+        found = self._get(key, byte_range=(offset, offset + length), most=length)
+        if found is None or len(found[0]) != length:
+            cause = DamagedChunkError(f"{0 if found is None else len(found[0])} of {length} bytes")
+            raise ChunkReadError(f"/{array.path}", name, "is shorter than the index of its shard says") from cause
+        return found[0]
+
+    def _load_index(self, array: StoredArray, key: str, layout: ShardIndex, name: str) -> Shard | None:
+        size = layout.stored_bytes
+        found = self._get(key, byte_range={"suffix": size} if layout.at_end else (0, size), most=size)
+        if found is None:
+            return None
+        try:
+            return Shard(layout.decode(found[0]), found[1])
+        except DamagedChunkError as error:
+            raise ChunkReadError(f"/{array.path}", name, str(error)) from error
+
+    def _get(
+        self, key: str, *, most: int, byte_range: tuple[int, int] | SuffixRange | None = None
+    ) -> tuple[bytes, int] | None:
+        """Get an object or a range of it, and the size of the whole; None where there is no such object."""
+        try:
+            result = obstore.get(self._store, key, options={"range": byte_range} if byte_range else None)
+            start, stop = result.range
+            if stop - start > most:
+                raise LimitError("stored object in bytes", allowed=most, found=stop - start)
+            data: Bytes = result.bytes()
+            return bytes(data), int(result.meta["size"])
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError, ValueError) as error:
+            raise StoreError("get", key) from error
+
+
+def chunks_of(array: StoredArray, window: Window) -> Iterator[tuple[tuple[int, int], Window]]:
+    """List the chunks that a window of rows and columns meets.
+
+    Parameters
+    ----------
+    array : StoredArray
+        The array.
+    window : Window
+        Cells, within the array.
+
+    Yields
+    ------
+    tuple of (int, int)
+        Row and column of the chunk in the grid of chunks.
+    Window
+        The cells of that chunk, which may reach beyond the array.
+    """
+    height, width = array.storage.chunk_shape[-2:]
+    rows = range(window.row // height, -(-window.row_stop // height))
+    cols = range(window.col // width, -(-window.col_stop // width))
+    for row, col in itertools.product(rows, cols):
+        yield (row, col), Window(row * height, col * width, height, width)

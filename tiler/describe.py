@@ -1,0 +1,179 @@
+"""What the service says about a pyramid in JSON: its description, its TileJSON, the values at a point."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geozarr import cf
+from geozarr import crs as crs_module
+from geozarr.errors import UnsupportedError
+from geozarr.grid import Bounds
+from tiler import select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geozarr import CRS, Levels
+    from geozarr.tms import TileMatrix
+    from tiler.block import Block
+    from tiler.pyramid import Band, Pyramid, Variable
+    from tiler.select import Tileset
+
+_WHOLE_EARTH = Bounds(-180.0, -90.0, 180.0, 90.0)
+
+
+def longitude_latitude() -> CRS:
+    """CRS of longitude and latitude in degrees on WGS 84, in this order everywhere in this project."""
+    return crs_module.from_code("EPSG:4326")
+
+
+def geographic_bounds(levels: Levels) -> Bounds:
+    """Box of a pyramid in degrees; the whole Earth where its CRS does not say."""
+    bounds = select.transform_bounds(levels.finest.grid.bounds, levels.crs, longitude_latitude())
+    return _WHOLE_EARTH if bounds is None else bounds
+
+
+def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
+    """Describe a pyramid.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The pyramid.
+    name : str
+        Its name in the service.
+    tms_id : str or None
+        The TileMatrixSet it is aligned with.
+
+    Returns
+    -------
+    dict
+        JSON: `bounds` in degrees, `crs`, `bbox` in CRS units, `levels` finest first, `variables` without masks.
+    """
+    levels = pyramid.levels
+    return {
+        "name": name,
+        "bounds": list(geographic_bounds(levels)),
+        "crs": levels.crs.code or levels.crs.wkt2,
+        "bbox": list(levels.finest.grid.bounds),
+        "tileMatrixSet": tms_id,
+        "levels": [
+            {"id": level.asset, "shape": list(level.grid.shape), "cellSize": list(level.grid.cell_size)}
+            for level in levels.levels
+        ],
+        "variables": [_variable(variable) for variable in pyramid.data_variables],
+        "picture": [band.name for band in pyramid.bands(())],
+    }
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    statistics = variable.statistics
+    return {
+        "name": variable.name,
+        "dtype": variable.dtype.name,
+        "dimensions": [{"name": name, "size": size} for name, size in variable.leading],
+        "band_names": list(variable.band_names),
+        "long_name": variable.long_name,
+        "units": variable.units,
+        "scale_factor": variable.scale_factor,
+        "add_offset": variable.add_offset,
+        "nodata": None if variable.nodata is None else cf.encode_fill_value(variable.nodata, variable.dtype),
+        "mask": variable.alpha,
+        "color_interpretation": list(variable.color_interpretation),
+        "statistics": statistics
+        and {"min": statistics.minimum, "max": statistics.maximum, "p2": statistics.low, "p98": statistics.high},
+    }
+
+
+def tilejson(pyramid: Pyramid, tileset: Tileset, *, name: str, tile_url: str) -> dict[str, Any]:
+    """Describe tiles as TileJSON 3.0, with what a client needs to draw a set that is not Web Mercator.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The pyramid.
+    tileset : Tileset
+        The set as the pyramid serves it.
+    name : str
+        Name of the dataset.
+    tile_url : str
+        Address of a tile with `{z}`, `{x}` and `{y}`.
+
+    Returns
+    -------
+    dict
+        TileJSON; besides, `crs`, `bbox` in its units, and `tileMatrices` with the x, y of each `topLeft` corner.
+
+    Raises
+    ------
+    UnsupportedError
+        If ids of the set are not numbers, as TileJSON's zooms are.
+    """
+    tms = tileset.tms
+    if not all(matrix_id.isdecimal() for matrix_id in tms.ids):
+        raise UnsupportedError(f"TileJSON of {tms.id}", "its tile matrices are not numbered")
+    bounds = geographic_bounds(pyramid.levels)
+    minzoom, maxzoom = int(tileset.minzoom), int(tileset.maxzoom)
+    box = select.transform_bounds(pyramid.levels.finest.grid.bounds, pyramid.levels.crs, tms.crs)
+    extent = tms.matrix_grid(tms.ids[0]).bounds
+    return {
+        "tilejson": "3.0.0",
+        "name": name,
+        "version": "1.0.0",
+        "scheme": "xyz",
+        "tiles": [tile_url],
+        "minzoom": minzoom,
+        "maxzoom": maxzoom,
+        "bounds": list(bounds),
+        "center": [(bounds.xmin + bounds.xmax) / 2, (bounds.ymin + bounds.ymax) / 2, minzoom],
+        "crs": tms.crs.code,
+        "bbox": list(extent if box is None else _clip(box, extent)),
+        "tileMatrices": [_matrix(matrix) for matrix in tms.tileMatrices],
+    }
+
+
+def _clip(box: Bounds, extent: Bounds) -> Bounds:
+    """Part of a box within an extent; projections put the poles far outside any map."""
+    lower = (min(max(value, low), high) for value, low, high in zip(box[:2], extent[:2], extent[2:], strict=True))
+    upper = (min(max(value, low), high) for value, low, high in zip(box[2:], extent[:2], extent[2:], strict=True))
+    return Bounds(*lower, *upper)
+
+
+def _matrix(matrix: TileMatrix) -> dict[str, Any]:
+    return {
+        "id": matrix.id,
+        "cellSize": matrix.cellSize,
+        "topLeft": list(matrix.top_left),
+        "cornerOfOrigin": matrix.cornerOfOrigin,
+        "tileWidth": matrix.tileWidth,
+        "tileHeight": matrix.tileHeight,
+        "matrixWidth": matrix.matrixWidth,
+        "matrixHeight": matrix.matrixHeight,
+    }
+
+
+def point(block: Block, bands: Sequence[Band], *, x: float, y: float) -> dict[str, Any]:
+    """State the values of a cell, with the keys that TiTiler uses.
+
+    Returns
+    -------
+    dict
+        `coordinates` as asked, `values` exactly as stored (null where there is no data), `band_names` and
+        `band_descriptions`.
+    """
+    cells = zip(block.values[:, 0, 0], block.mask[:, 0, 0], strict=True)
+    return {
+        "coordinates": [x, y],
+        "values": [_json_value(value) if valid else None for value, valid in cells],
+        "band_names": [f"b{index + 1}" for index in range(len(bands))],
+        "band_descriptions": [band.name for band in bands],
+    }
+
+
+def _json_value(value: np.generic) -> Any:
+    """Return a number; infinities, which JSON lacks, as Zarr spells them."""
+    number = value.item()
+    return number if math.isfinite(number) else cf.encode_fill_value(number, np.dtype(value.dtype))

@@ -1,0 +1,439 @@
+"""A pyramid as a rio-tiler reader, for TiTiler and everything else that speaks rio-tiler.
+
+Pixels come from `tiler.source`, as in the service: tiles of the pyramid's own TileMatrixSet are stored chunks, all
+else is read from the level of the wanted resolution and warped by GDAL. The service does not import this module,
+because rio-tiler loads xarray.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import attr
+import numpy as np
+from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
+from rasterio.features import bounds as feature_bounds
+from rasterio.features import rasterize
+from rasterio.warp import calculate_default_transform, transform_geom
+from rio_tiler.constants import WGS84_CRS
+from rio_tiler.errors import InvalidBounds, PointOutsideBounds, TileOutsideBounds
+from rio_tiler.io.base import BaseReader
+from rio_tiler.models import BandStatistics, ImageData, Info, PointData
+from rio_tiler.utils import CRS_to_uri, _validate_shape_input, cast_to_sequence, output_size
+
+from geozarr import crs as crs_module
+from geozarr import store
+from geozarr import tms as tms_module
+from geozarr.errors import ParameterError, TileOutsideLimitsError, UnknownNameError
+from geozarr.grid import Bounds, Grid
+from tiler import select
+from tiler.block import Block
+from tiler.chunks import chunk_cache
+from tiler.pyramid import Band, open_pyramid
+from tiler.resample import METHODS
+from tiler.source import PyramidSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rio_tiler.types import BBox, Indexes, NoData
+
+    from geozarr import CRS
+    from tiler.pyramid import Pyramid
+    from tiler.select import Tileset
+
+DEFAULT_CACHE = 64 * 2**20  # bytes of decoded chunks that one reader keeps
+_STATISTICS_SIZE = 1024  # pixels a side, as rio-tiler's readers take them
+
+
+@attr.s
+class PyramidReader(BaseReader):
+    """Read a GeoZarr pyramid.
+
+    Parameters
+    ----------
+    input : str, Path or obstore store
+        The store whose root is a multiscale group.
+    tms : morecantile.TileMatrixSet
+        Set that tile numbers count in; WebMercatorQuad by default.
+    cache_bytes : int
+        Memory for decoded chunks.
+
+    Raises
+    ------
+    StoreError, MetadataError, GridMismatchError, UnsupportedError, LimitError
+        If the store cannot be read as a pyramid.
+
+    Notes
+    -----
+    All methods take `variables` (a name or several; the natural picture without it) and `indexes` (1-based along the
+    leading dimension of 3-D variables; all of them without it). Values are as stored: `scales` and `offsets` of the
+    result unpack them.
+    """
+
+    cache_bytes: int = attr.ib(default=DEFAULT_CACHE, kw_only=True)
+    source: PyramidSource = attr.ib(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        opened = store.open_store(self.input)
+        self.source = PyramidSource(opened, open_pyramid(opened), cache=chunk_cache(self.cache_bytes))
+        grid = self.pyramid.levels.finest.grid
+        self.bounds = (*grid.bounds,)
+        self.crs = _to_rasterio(grid.crs)
+        self.transform = grid.transform
+        self.height, self.width = grid.shape
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """What the store holds."""
+        return self.source.pyramid
+
+    @cached_property
+    def tileset(self) -> Tileset:
+        """The reader's `tms` as this pyramid serves it."""
+        document = self.tms.model_dump(mode="json", exclude_none=True)
+        return select.Tileset(self.pyramid.levels, tms_module.from_document(document))
+
+    @property
+    def minzoom(self) -> int:
+        """Zoom of the coarsest level."""
+        return int(self.tileset.minzoom)
+
+    @property
+    def maxzoom(self) -> int:
+        """Zoom of the finest level."""
+        return int(self.tileset.maxzoom)
+
+    def info(self) -> Info:
+        """Describe the data that `tile` shows without parameters, with all variables by name as an extra."""
+        bands = self.pyramid.bands(())
+        variable = bands[0].variable
+        has_nodata = variable.nodata is not None or variable.dtype.kind == "f"
+        return Info.model_validate(
+            {
+                "bounds": self.bounds,
+                "crs": CRS_to_uri(self.crs) or self.crs.to_wkt(),
+                "band_metadata": [(f"b{index}", _band_metadata(band)) for index, band in enumerate(bands, 1)],
+                "band_descriptions": [(f"b{index}", band.name) for index, band in enumerate(bands, 1)],
+                "dtype": str(variable.dtype),
+                "nodata_type": "Alpha" if variable.alpha else "Nodata" if has_nodata else "None",
+                "colorinterp": [band.color or "undefined" for band in bands],
+                "scales": [band.variable.scale_factor for band in bands],
+                "offsets": [band.variable.add_offset for band in bands],
+                "count": len(bands),
+                "width": self.width,
+                "height": self.height,
+                "driver": "GeoZarr",
+                "variables": [item.name for item in self.pyramid.data_variables],
+                "overviews": [
+                    round(level.grid.cell_size[0] / self.pyramid.levels.finest.grid.cell_size[0])
+                    for level in self.pyramid.levels.levels[1:]
+                ],
+            }
+        )
+
+    def statistics(
+        self,
+        categorical: bool = False,
+        categories: list[float] | None = None,
+        percentiles: list[int] | None = None,
+        hist_options: dict[str, Any] | None = None,
+        max_size: int = _STATISTICS_SIZE,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        nodata: NoData | None = None,
+    ) -> dict[str, BandStatistics]:
+        """Compute statistics of a preview of at most `max_size` pixels a side, by band name."""
+        image = self.preview(max_size=max_size, variables=variables, indexes=indexes, nodata=nodata)
+        return image.statistics(
+            categorical=categorical, categories=categories, percentiles=percentiles, hist_options=hist_options
+        )
+
+    def tile(
+        self,
+        tile_x: int,
+        tile_y: int,
+        tile_z: int,
+        tilesize: int | None = None,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        reproject_method: str | None = None,
+        nodata: NoData | None = None,
+    ) -> ImageData:
+        """Read a map tile.
+
+        Parameters
+        ----------
+        tile_x, tile_y, tile_z : int
+            Column, row and zoom, as `tms` counts them.
+        tilesize : int, optional
+            Pixels a side; that of the tile matrix by default.
+        variables, indexes : optional
+            As the class says.
+        reproject_method : str, optional
+            One of `tiler.resample.METHODS`, for tiles that are not stored chunks.
+        nodata : float, optional
+            Takes the place of the stored nodata value.
+
+        Raises
+        ------
+        rio_tiler.errors.TileOutsideBounds
+            If the tile does not exist, or shows nothing of the pyramid.
+        ChunkReadError, StoreError, LimitError
+            If the data cannot be read.
+        """
+        bands = self._bands(variables, indexes, nodata)
+        tms = self.tileset.tms
+        try:
+            matrix = tms.matrix(str(tile_z))
+            target = tms.matrix_grid(matrix.id).crop(tms.tile_window(matrix.id, row=tile_y, col=tile_x))
+            block: Block | None
+            if tilesize in (None, matrix.tileHeight) and matrix.tileHeight == matrix.tileWidth and not reproject_method:
+                block = self.source.read_tile(self.tileset, matrix.id, row=tile_y, col=tile_x, bands=bands)
+            else:
+                height, width = tilesize or matrix.tileHeight, tilesize or matrix.tileWidth
+                target = select.grid_of_bounds(target.bounds, target.crs, height=height, width=width)
+                block = self.source.read_grid(target, bands, method=_method(reproject_method))
+        except (TileOutsideLimitsError, UnknownNameError) as error:
+            raise TileOutsideBounds(f"Tile(x={tile_x}, y={tile_y}, z={tile_z}) is outside bounds") from error
+        if block is None:
+            raise TileOutsideBounds(f"Tile(x={tile_x}, y={tile_y}, z={tile_z}) is outside bounds")
+        return _image(block, bands, target, self.tms.rasterio_crs)
+
+    def part(
+        self,
+        bbox: BBox,
+        dst_crs: RasterioCRS | None = None,
+        bounds_crs: RasterioCRS = WGS84_CRS,
+        max_size: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        reproject_method: str | None = None,
+        nodata: NoData | None = None,
+    ) -> ImageData:
+        """Read a box.
+
+        Parameters
+        ----------
+        bbox : tuple of float
+            Left, bottom, right, top in `bounds_crs`.
+        dst_crs : rasterio.crs.CRS, optional
+            CRS of the result; `bounds_crs` by default.
+        bounds_crs : rasterio.crs.CRS
+            CRS of `bbox`.
+        max_size, height, width : int, optional
+            Size of the result in pixels; by default that of the finest level over the box.
+        variables, indexes, reproject_method, nodata : optional
+            As in `tile`.
+
+        Raises
+        ------
+        rio_tiler.errors.InvalidBounds
+            If the box is empty, or has no image in `dst_crs`.
+        ChunkReadError, StoreError, LimitError
+            If the data cannot be read, or are too many.
+        """
+        bands = self._bands(variables, indexes, nodata)
+        crs = _to_geozarr(dst_crs or bounds_crs)
+        box = select.transform_bounds(Bounds(*bbox), _to_geozarr(bounds_crs), crs)
+        if box is None or not (box.xmin < box.xmax and box.ymin < box.ymax):
+            raise InvalidBounds(f"{tuple(bbox)} is no box in {crs}")
+        rows, cols = self._native_size(box, crs)
+        height, width = output_size(
+            dataset_height=rows, dataset_width=cols, output_height=height, output_width=width, max_size=max_size
+        )
+        target = select.grid_of_bounds(box, crs, height=height, width=width)
+        block = self.source.read_grid(target, bands, method=_method(reproject_method))
+        if block is None:
+            shape = (len(bands), height, width)
+            block = Block(np.zeros(shape, bands[0].variable.dtype), np.zeros(shape, bool))
+        return _image(block, bands, target, dst_crs or bounds_crs)
+
+    def preview(
+        self,
+        max_size: int | None = 1024,
+        height: int | None = None,
+        width: int | None = None,
+        dst_crs: RasterioCRS | None = None,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        reproject_method: str | None = None,
+        nodata: NoData | None = None,
+    ) -> ImageData:
+        """Read everything, at most `max_size` pixels a side where neither `height` nor `width` is given; as `part`."""
+        return self.part(
+            self.bounds,
+            dst_crs=dst_crs,
+            bounds_crs=self.crs,
+            max_size=None if height or width else max_size,
+            height=height,
+            width=width,
+            variables=variables,
+            indexes=indexes,
+            reproject_method=reproject_method,
+            nodata=nodata,
+        )
+
+    def point(
+        self,
+        lon: float,
+        lat: float,
+        coord_crs: RasterioCRS = WGS84_CRS,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        nodata: NoData | None = None,
+    ) -> PointData:
+        """Read the cell of the finest level that holds a point, exactly as stored.
+
+        Parameters
+        ----------
+        lon, lat : float
+            Coordinates in `coord_crs`, easting or longitude first.
+        coord_crs : rasterio.crs.CRS
+            Longitude and latitude by default.
+        variables, indexes, nodata : optional
+            As in `tile`.
+
+        Raises
+        ------
+        rio_tiler.errors.PointOutsideBounds
+            If the point is outside the pyramid.
+        ChunkReadError, StoreError
+            If the chunk cannot be read.
+        """
+        bands = self._bands(variables, indexes, nodata)
+        crs = _to_geozarr(coord_crs)
+        cell = self.source.cell_of(lon, lat, crs, bands)
+        block = self.source.read_point(lon, lat, crs, bands)
+        if cell is None or block is None:
+            raise PointOutsideBounds("Point is outside dataset bounds")
+        return PointData(
+            np.ma.MaskedArray(block.values[:, 0, 0], mask=~block.mask[:, 0, 0]),
+            band_descriptions=[band.name for band in bands],
+            coordinates=(lon, lat),
+            crs=coord_crs,
+            pixel_location=(cell[2], cell[1]),
+            nodata=_nodata(bands),
+            scales=[band.variable.scale_factor for band in bands],
+            offsets=[band.variable.add_offset for band in bands],
+        )
+
+    def feature(
+        self,
+        shape: dict[str, Any],
+        dst_crs: RasterioCRS | None = None,
+        shape_crs: RasterioCRS = WGS84_CRS,
+        max_size: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        variables: Sequence[str] | str | None = None,
+        indexes: Indexes | None = None,
+        reproject_method: str | None = None,
+        nodata: NoData | None = None,
+    ) -> ImageData:
+        """Read what a GeoJSON feature or geometry covers; pixels that it does not touch are masked. Else as `part`."""
+        geometry = _validate_shape_input(shape)
+        crs = dst_crs or shape_crs
+        image = self.part(
+            feature_bounds(geometry),
+            dst_crs=crs,
+            bounds_crs=shape_crs,
+            max_size=max_size,
+            height=height,
+            width=width,
+            variables=variables,
+            indexes=indexes,
+            reproject_method=reproject_method,
+            nodata=nodata,
+        )
+        if crs != shape_crs:
+            geometry = transform_geom(shape_crs, crs, geometry)
+        outside = rasterize(
+            [geometry],
+            out_shape=(image.height, image.width),
+            transform=image.transform,
+            all_touched=True,  # as rio-tiler does: masks of different resolutions then agree
+            default_value=0,
+            fill=1,
+            dtype="uint8",
+        ).astype(bool)
+        image.cutline_mask = outside
+        image.array.mask = image.array.mask | outside
+        return image
+
+    def _bands(
+        self, variables: Sequence[str] | str | None, indexes: Indexes | None, nodata: NoData | None
+    ) -> tuple[Band, ...]:
+        names = tuple(cast_to_sequence(variables))
+        chosen = tuple(cast_to_sequence(indexes))
+        if names and not chosen:
+            asked = [self.pyramid.variable(name) for name in names]
+            bands = tuple(Band(variable, index) for variable in asked for index in range(variable.count))
+        else:
+            bands = self.pyramid.bands(names, chosen)
+        if nodata is None:
+            return bands
+        return tuple(replace(band, variable=replace(band.variable, nodata=float(nodata))) for band in bands)
+
+    def _native_size(self, box: Bounds, crs: CRS) -> tuple[float, float]:
+        """Rows and columns of a box at the resolution of the finest level where it meets the pyramid."""
+        finest = self.pyramid.levels.finest.grid
+        inside = select.transform_bounds(box, crs, finest.crs)
+        window = finest.window if inside is None else finest.window_of(inside).intersect(finest.window)
+        if window.is_empty:
+            return 1.0, 1.0
+        if crs.is_same_place(finest.crs):
+            x, y = finest.cell_size
+        else:
+            part = finest.crop(window)
+            transform, _, _ = calculate_default_transform(
+                self.crs, _to_rasterio(crs), part.width, part.height, *part.bounds
+            )
+            x, y = abs(transform.a), abs(transform.e)
+        return (box.ymax - box.ymin) / y, (box.xmax - box.xmin) / x
+
+
+def _image(block: Block, bands: tuple[Band, ...], target: Grid, crs: RasterioCRS) -> ImageData:
+    statistics = [band.variable.statistics for band in bands]
+    return ImageData(
+        np.ma.MaskedArray(block.values, mask=~block.mask),
+        bounds=target.bounds,
+        crs=crs,
+        band_descriptions=[band.name for band in bands],
+        nodata=_nodata(bands),
+        scales=[band.variable.scale_factor for band in bands],
+        offsets=[band.variable.add_offset for band in bands],
+        dataset_statistics=[(item.minimum, item.maximum) for item in statistics if item is not None]
+        if all(statistics)
+        else None,
+    )
+
+
+def _nodata(bands: tuple[Band, ...]) -> float | int | None:
+    """Nodata value that all bands share; rio-tiler has one for an image."""
+    values = [band.variable.nodata for band in bands]
+    first = values[0]
+    return None if first is None or any(value != first for value in values) else first.item()
+
+
+def _band_metadata(band: Band) -> dict[str, Any]:
+    variable = band.variable
+    return {key: value for key, value in (("long_name", variable.long_name), ("units", variable.units)) if value}
+
+
+def _method(name: str | None) -> str | None:
+    if name is not None and name not in METHODS:
+        raise ParameterError("reproject_method", found=name, expected=f"one of {', '.join(METHODS)}")
+    return name
+
+
+def _to_rasterio(crs: CRS) -> RasterioCRS:
+    return RasterioCRS.from_user_input(crs.code) if crs.code else RasterioCRS.from_wkt(crs.wkt2)
+
+
+def _to_geozarr(crs: RasterioCRS) -> CRS:
+    return crs_module.from_wkt2(crs.to_wkt(), node="request", key="crs")

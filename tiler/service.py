@@ -1,0 +1,313 @@
+"""What the service does, without HTTP: datasets by name, their tiles, documents and points, each read and made once.
+
+An `Answer` is known to exist before it is made: names, limits and parameters have been checked, and its tag tells a
+client whether it has it already. Making it reads chunks and draws.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from geozarr import crs as crs_module
+from geozarr import store
+from geozarr import tms as tms_module
+from geozarr.errors import GeoZarrError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
+from tiler import describe
+from tiler import picture as picture_module
+from tiler.cache import BoundedCache
+from tiler.chunks import chunk_cache
+from tiler.pyramid import open_pyramid
+from tiler.render import render
+from tiler.select import Tileset, own_tms
+from tiler.source import PyramidSource, ReadLimits, available_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geozarr import CRS
+    from geozarr.tms import TileMatrixSet
+    from tiler.picture import Wish
+    from tiler.settings import Settings
+
+DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
+DRAWING = "1"  # part of every tag: raised when the same request comes to draw other bytes
+_OPEN_DATASETS = 64
+_ENTRY_BYTES = 256  # what an entry of the tile cache costs beside its bytes
+
+
+class PointOutsideError(GeoZarrError):
+    """A point lies outside a dataset.
+
+    Parameters
+    ----------
+    x, y : float
+        The point, as asked for.
+    """
+
+    def __init__(self, x: float, y: float) -> None:
+        self.x = x
+        self.y = y
+        super().__init__(f"point {x:g},{y:g} is outside the dataset")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that exists.
+
+    Parameters
+    ----------
+    tag : str
+        Changes whenever the bytes do; hexadecimal.
+    make : callable
+        Returns the bytes and their media type; raises as reading does.
+    """
+
+    tag: str
+    make: Callable[[], tuple[bytes, str]]
+
+
+class Opened:
+    """A dataset that has been opened.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the service.
+    source : PyramidSource
+        Reads it.
+    """
+
+    def __init__(self, name: str, source: PyramidSource) -> None:
+        self.name = name
+        self.source = source
+
+    @cached_property
+    def own(self) -> TileMatrixSet | None:
+        """The set that the pyramid is aligned with."""
+        return own_tms(self.source.pyramid.levels)
+
+    @property
+    def map_tms(self) -> str:
+        """Name of the set that a map of the dataset uses."""
+        is_numbered = self.own is not None and all(matrix_id.isdecimal() for matrix_id in self.own.ids)
+        return self.own.id if self.own is not None and is_numbered else DEFAULT_TMS
+
+
+class Service:
+    """Datasets and what is made of them. Safe to share among threads.
+
+    Parameters
+    ----------
+    settings : Settings
+        Datasets, links and limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._locations = {dataset.name: dataset.location for dataset in settings.datasets}
+        self._limits = ReadLimits(settings.chunks_per_read, settings.decoded_bytes_per_read)
+        self._chunks = chunk_cache(settings.chunk_cache_bytes)
+        self._tiles: BoundedCache[tuple[bytes, str]] = BoundedCache(
+            settings.tile_cache_bytes, lambda tile: len(tile[0]) + _ENTRY_BYTES
+        )
+        self._opened: BoundedCache[Opened] = BoundedCache(_OPEN_DATASETS, lambda _: 1)
+        self._tilesets: BoundedCache[Tileset] = BoundedCache(_OPEN_DATASETS * 4, lambda _: 1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the datasets."""
+        return tuple(self._locations)
+
+    def open(self, name: str) -> Opened:
+        """Open a dataset, once.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no dataset of that name.
+        StoreError, MetadataError, GridMismatchError, UnsupportedError, LimitError
+            If it cannot be served.
+        """
+        if name not in self._locations:
+            raise UnknownNameError("dataset", name, self.names)
+        return self._opened.get(name, lambda: self._open(name))
+
+    def _open(self, name: str) -> Opened:
+        opened = store.open_store(self._locations[name])
+        try:
+            pyramid = open_pyramid(opened)
+        except UnknownNameError as error:
+            # A name that a document looks up and does not have is the document's fault, not the client's.
+            raise MetadataError("/", error.kind, found=error.name, expected=f"one of {error.known}") from error
+        return Opened(name, PyramidSource(opened, pyramid, cache=self._chunks, limits=self._limits))
+
+    def tileset(self, opened: Opened, tms_id: str) -> Tileset:
+        """Return a set by its name: the pyramid's own, or a registered one.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such set, or it cannot hold this pyramid.
+        """
+        own = opened.own
+        if not (own is not None and tms_id == own.id) and tms_id not in tms_module.known_ids():
+            raise UnknownNameError("TileMatrixSet", tms_id, tms_module.known_ids())
+        return self._tilesets.get(
+            (opened.name, opened.source.pyramid.version, tms_id), lambda: _tileset(opened, tms_id)
+        )
+
+    def tile(
+        self, name: str, tms_id: str, *, matrix_id: str, row: int, col: int, image_format: str | None, wish: Wish
+    ) -> Answer:
+        """Find a tile.
+
+        Parameters
+        ----------
+        name, tms_id : str
+            Dataset and TileMatrixSet.
+        matrix_id : str
+            Tile matrix.
+        row, col : int
+            The tile, as the set counts it.
+        image_format : str or None
+            As in `tiler.render.render`.
+        wish : Wish
+            What to show.
+
+        Raises
+        ------
+        UnknownNameError, TileOutsideLimitsError
+            If the dataset, set, matrix, variable or tile does not exist.
+        ParameterError
+            If the wish does not fit the dataset.
+        """
+        opened = self.open(name)
+        pyramid = opened.source.pyramid
+        tileset = self.tileset(opened, tms_id)
+        compose = picture_module.values_of if image_format == "npy" else picture_module.compose
+        picture = compose(pyramid, wish)
+        bands = picture.bands
+        choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
+        key = ("tile", name, pyramid.version, tms_id, matrix_id, row, col, image_format, wish)
+
+        def make() -> tuple[bytes, str]:
+            return self._tiles.get(key, lambda: render(opened.source.read(choice, bands), picture, image_format))
+
+        return Answer(_tag(key), make)
+
+    def tilejson(self, name: str, tms_id: str, *, wish: Wish, query: str) -> Answer:
+        """Find the TileJSON of a dataset.
+
+        Parameters
+        ----------
+        name, tms_id : str
+            Dataset and TileMatrixSet.
+        wish : Wish
+            What the tiles are to show.
+        query : str
+            The same as text, appended to the address of the tiles.
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            As `tile` does.
+        """
+        opened = self.open(name)
+        pyramid = opened.source.pyramid
+        tileset = self.tileset(opened, tms_id)
+        picture_module.compose(pyramid, wish)
+        url = f"{self.settings.base_url}/{name}/tiles/{quote(tms_id)}/{{z}}/{{x}}/{{y}}{query}"
+        try:
+            document = describe.tilejson(pyramid, tileset, name=name, tile_url=url)
+        except UnsupportedError as error:
+            raise UnknownNameError("TileMatrixSet with numbered matrices", tms_id, (DEFAULT_TMS,)) from error
+        return _document(("tilejson", name, pyramid.version, tms_id, query, self.settings.base_url), document)
+
+    def info(self, name: str) -> Answer:
+        """Find the description of a dataset."""
+        opened = self.open(name)
+        pyramid = opened.source.pyramid
+        document = describe.info(pyramid, name=name, tms_id=opened.own.id if opened.own else None)
+        document["map"] = self.map_url(opened)
+        return _document(("info", name, pyramid.version, self.settings.base_url), document)
+
+    def point(self, name: str, *, x: float, y: float, crs_code: str | None, wish: Wish) -> Answer:
+        """Find the values at a point, of the natural picture's bands where the wish names none.
+
+        Raises
+        ------
+        ParameterError
+            If the CRS is not known, the coordinates are no longitude and latitude, or the wish does not fit.
+        UnknownNameError
+            If the dataset or a variable does not exist.
+        PointOutsideError
+            If the point is outside the dataset.
+        """
+        opened = self.open(name)
+        source = opened.source
+        crs = _coordinate_crs(crs_code, x=x, y=y)
+        bands = picture_module.values_of(source.pyramid, wish).bands
+        try:
+            cell = source.cell_of(x, y, crs, bands)
+        except UnsupportedError as error:
+            raise ParameterError(
+                "coord_crs", found=crs_code, expected="a CRS that the dataset's can be told in"
+            ) from error
+        if cell is None:
+            raise PointOutsideError(x, y)
+
+        def make() -> tuple[bytes, str]:
+            block = source.read_point(x, y, crs, bands)
+            assert block is not None, "the cell has been found"
+            return _encode(describe.point(block, bands, x=x, y=y))
+
+        return Answer(_tag(("point", name, source.pyramid.version, x, y, crs_code, wish)), make)
+
+    def map_page(self, name: str, tms_id: str) -> Answer:
+        """Find the map page; it is the same for all datasets and reads its own address."""
+        opened = self.open(name)
+        self.tileset(opened, tms_id)
+        page = files("tiler").joinpath("static", "map.html").read_bytes()
+        return Answer(hashlib.sha256(page).hexdigest()[:32], lambda: (page, "text/html; charset=utf-8"))
+
+    def map_url(self, opened: Opened) -> str:
+        """Address of a dataset's map page."""
+        return f"{self.settings.base_url}/{opened.name}/{quote(opened.map_tms)}/map.html"
+
+
+def _tileset(opened: Opened, tms_id: str) -> Tileset:
+    own = opened.own
+    tms = own if own is not None and tms_id == own.id else tms_module.load(tms_id)
+    try:
+        return Tileset(opened.source.pyramid.levels, tms)
+    except UnsupportedError as error:
+        raise UnknownNameError("TileMatrixSet that can hold this dataset", tms_id, (DEFAULT_TMS,)) from error
+
+
+def _coordinate_crs(code: str | None, *, x: float, y: float) -> CRS:
+    if code is not None:
+        try:
+            return crs_module.from_code(code)
+        except MetadataError as error:
+            raise ParameterError("coord_crs", found=code, expected="a code that PROJ knows") from error
+    if not (-180 <= x <= 180 and -90 <= y <= 90):
+        raise ParameterError("lon,lat", found=(x, y), expected="-180 to 180 and -90 to 90 degrees")
+    return describe.longitude_latitude()
+
+
+def _document(key: tuple[Any, ...], document: dict[str, Any]) -> Answer:
+    return Answer(_tag(key), lambda: _encode(document))
+
+
+def _encode(document: dict[str, Any]) -> tuple[bytes, str]:
+    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(), "application/json"
+
+
+def _tag(key: tuple[Any, ...]) -> str:
+    return hashlib.sha256(f"{DRAWING} {key!r}".encode()).hexdigest()[:32]

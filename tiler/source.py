@@ -1,0 +1,322 @@
+"""An opened pyramid that reads: windows, tiles, any grid, points. This is where choosing, fetching and warping meet.
+
+`tiler.select` says which cells, `tiler.chunks` brings them, `tiler.resample` warps what is not aligned. The service and
+the rio-tiler reader both stand on `PyramidSource`, so they return the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geozarr.errors import LimitError, ParameterError
+from geozarr.window import Window
+from tiler import resample, select
+from tiler.block import Block
+from tiler.chunks import ChunkReader, chunks_of
+from tiler.pyramid import Band
+from tiler.select import Copy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from geozarr import CRS, Grid
+    from geozarr.store import Store
+    from tiler.cache import BoundedCache
+    from tiler.chunks import Cached
+    from tiler.pyramid import Pyramid
+    from tiler.select import Tileset, Warp
+
+_RESAMPLED = 1.5  # target cells this much larger than the level's are made of many cells, not of the nearest one
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """What one read may cost.
+
+    Parameters
+    ----------
+    chunks : int
+        Chunks fetched.
+    decoded_bytes : int
+        Bytes of these chunks, decoded.
+    cells : int
+        Cells returned, over all bands.
+    """
+
+    chunks: int = 64
+    decoded_bytes: int = 256 * 2**20
+    cells: int = 2**26
+
+    def __post_init__(self) -> None:
+        for name in ("chunks", "decoded_bytes", "cells"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"ReadLimits.{name}", found=getattr(self, name), expected="at least 1")
+
+
+class PyramidSource:
+    """Reads one version of one pyramid. Safe to share among threads.
+
+    Parameters
+    ----------
+    store : obstore store
+        Where it is.
+    pyramid : Pyramid
+        What it holds.
+    cache : BoundedCache
+        From `tiler.chunks.chunk_cache`; may be shared among sources.
+    limits : ReadLimits
+        What one read may cost.
+    """
+
+    def __init__(
+        self, store: Store, pyramid: Pyramid, *, cache: BoundedCache[Cached], limits: ReadLimits | None = None
+    ) -> None:
+        self.pyramid = pyramid
+        self._limits = limits or ReadLimits()
+        # Stores may hold equal documents over other chunks, so the documents' hash is no key: each source has its own.
+        self._chunks = ChunkReader(store, cache, object())
+
+    def read_window(self, level: int, window: Window, bands: Sequence[Band]) -> Block:
+        """Read cells of one level.
+
+        Parameters
+        ----------
+        level : int
+            Position of the level, 0 being the finest.
+        window : Window
+            Rows and columns; cells outside the level come back as not valid.
+        bands : sequence of Band
+            Rasters of variables that the level has; at least one.
+
+        Returns
+        -------
+        Block
+            Shape (band, *window.shape), in the data type that holds those of all bands.
+
+        Raises
+        ------
+        ChunkReadError, StoreError
+            If a chunk is damaged or cannot be read.
+        LimitError
+            If the window costs more than the limits allow; nothing has been read then.
+        """
+        inside = window.intersect(Window(0, 0, *self.pyramid.levels.levels[level].grid.shape))
+        masks = [self._mask_band(band) for band in bands]
+        self._require_affordable(level, window, inside, [*bands, *filter(None, masks)])
+        block = _empty(window.shape, bands)
+        if inside.is_empty:
+            return block
+        place = inside.relative_to(window).slices
+        for index, (band, partner) in enumerate(zip(bands, masks, strict=True)):
+            cells, stored = self._read_band(level, inside, band)
+            valid = stored & _is_value(cells, band.variable.nodata)
+            if partner is not None:
+                opaque, is_stored = self._read_band(level, inside, partner)
+                valid &= is_stored & (opaque != 0)
+            block.values[(index, *place)] = cells
+            block.mask[(index, *place)] = valid
+        return block
+
+    def read_tile(self, tileset: Tileset, matrix_id: str, *, row: int, col: int, bands: Sequence[Band]) -> Block:
+        """Read a tile.
+
+        Parameters
+        ----------
+        tileset : Tileset
+            The set as this pyramid serves it.
+        matrix_id : str
+            The matrix.
+        row, col : int
+            The tile, as the set counts it.
+        bands : sequence of Band
+            What to read.
+
+        Returns
+        -------
+        Block
+            Shape (band, tileHeight, tileWidth).
+
+        Raises
+        ------
+        UnknownNameError
+            If the set has no such matrix.
+        TileOutsideLimitsError
+            If the tile is outside the matrix, or holds nothing of the pyramid; no chunk has been read then.
+        ChunkReadError, StoreError, LimitError
+            As `read_window` does.
+        """
+        choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
+        return self.read(choice, bands)
+
+    def read_grid(self, target: Grid, bands: Sequence[Band], *, method: str | None = None) -> Block | None:
+        """Read any grid in any CRS.
+
+        Parameters
+        ----------
+        target : Grid
+            Where values are wanted.
+        bands : sequence of Band
+            What to read.
+        method : str, optional
+            One of `tiler.resample.METHODS`; the default is nearest, and where target cells are much larger than those
+            of the coarsest level, the method by which the pyramid was made.
+
+        Returns
+        -------
+        Block or None
+            Shape (band, *target.shape); None where the grid does not touch the pyramid.
+
+        Raises
+        ------
+        UnsupportedError
+            If there is no transformation between the two CRS.
+        ChunkReadError, StoreError, LimitError
+            As `read_window` does.
+        """
+        choice = select.choose(self.pyramid.levels, target, available=available_levels(bands))
+        return None if choice is None else self.read(choice, bands, method=method)
+
+    def read(self, choice: Copy | Warp, bands: Sequence[Band], *, method: str | None = None) -> Block:
+        """Read what has been chosen by `tiler.select`; raises as `read_window` does."""
+        if isinstance(choice, Copy):
+            block = self.read_window(choice.level, choice.window, bands)
+            if choice.rows is None or choice.cols is None:
+                return block
+            cells = np.ix_(range(len(bands)), choice.rows, choice.cols)
+            return Block(block.values[cells], block.mask[cells])
+        self._require_cells(choice.target.shape, len(bands))
+        if choice.window.is_empty:
+            return _empty(choice.target.shape, bands)
+        levels = self.pyramid.levels
+        if method is None:
+            is_shrunk = choice.shrink > _RESAMPLED
+            method = resample.shrinking_method(levels.resampling_method) if is_shrunk else "nearest"
+        block = self.read_window(choice.level, choice.window, bands)
+        grid = levels.levels[choice.level].grid
+        source = grid.crop(choice.window)
+        if choice.part == choice.target.window:
+            return resample.resample(block, source, choice.target, method=method)
+        part = resample.resample(block, source, choice.target.crop(choice.part), method=method)
+        whole = _empty(choice.target.shape, bands)
+        place = (slice(None), *choice.part.slices)
+        whole.values[place], whole.mask[place] = part.values, part.mask
+        return whole
+
+    def read_point(self, x: float, y: float, crs: CRS, bands: Sequence[Band]) -> Block | None:
+        """Read the cell of the finest level that holds a point.
+
+        Parameters
+        ----------
+        x, y : float
+            Coordinates, easting or longitude first.
+        crs : CRS
+            What they mean.
+        bands : sequence of Band
+            What to read.
+
+        Returns
+        -------
+        Block or None
+            Shape (band, 1, 1), exactly as stored; None where the point is outside the pyramid.
+
+        Raises
+        ------
+        ChunkReadError, StoreError, LimitError
+            As `read_window` does.
+        """
+        cell = self.cell_of(x, y, crs, bands)
+        return None if cell is None else self.read_window(cell[0], Window(cell[1], cell[2], 1, 1), bands)
+
+    def cell_of(self, x: float, y: float, crs: CRS, bands: Sequence[Band]) -> tuple[int, int, int] | None:
+        """Finest level that has the bands, and row and column of a point in it; None where it is outside."""
+        levels = self.pyramid.levels
+        level = min(available_levels(bands))
+        place = select.transform_point(x, y, crs, levels.crs)
+        cell = None if place is None else select.cell_at(levels.levels[level].grid, *place)
+        return None if cell is None else (level, *cell)
+
+    def _mask_band(self, band: Band) -> Band | None:
+        """Return the raster that masks a band, where it has one."""
+        if band.variable.alpha is None or band.variable.is_alpha:
+            return None
+        variable = self.pyramid.variable(band.variable.alpha)
+        return Band(variable, band.index if variable.count > 1 else 0)
+
+    def _read_band(self, level: int, window: Window, band: Band) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read cells within a level, and tell which of them a stored chunk holds."""
+        array = band.variable.array(level)
+        sides = array.storage.chunk_shape[:-2]
+        lead = tuple(position // side for position, side in zip(band.lead, sides, strict=True))
+        inner = tuple(position % side for position, side in zip(band.lead, sides, strict=True))
+        values = np.full(window.shape, array.fill_value, band.variable.dtype)
+        stored = np.zeros(window.shape, bool)
+        for position, cells in chunks_of(array, window):
+            chunk = self._chunks.read(array, (*lead, *position))
+            if chunk is None:
+                continue
+            part = cells.intersect(window)
+            place = part.relative_to(window).slices
+            values[place] = chunk[inner][part.relative_to(cells).slices]
+            stored[place] = True
+        return values, stored
+
+    def _require_cells(self, shape: tuple[int, int], count: int) -> None:
+        cells = shape[0] * shape[1] * count
+        if cells > self._limits.cells:
+            raise LimitError("cells of a read", allowed=self._limits.cells, found=cells)
+
+    def _require_affordable(self, level: int, window: Window, inside: Window, bands: Sequence[Band]) -> None:
+        self._require_cells(window.shape, len(bands))
+        chunks = decoded = 0
+        for band in bands:
+            array = band.variable.array(level)
+            height, width = array.storage.chunk_shape[-2:]
+            around = inside.align(height=height, width=width)
+            count = (around.height // height) * (around.width // width)
+            chunks += count
+            decoded += count * array.storage.chain.decoded_bytes
+        if chunks > self._limits.chunks:
+            raise LimitError("chunks of a read", allowed=self._limits.chunks, found=chunks)
+        if decoded > self._limits.decoded_bytes:
+            raise LimitError("decoded bytes of a read", allowed=self._limits.decoded_bytes, found=decoded)
+
+
+def _empty(shape: tuple[int, int], bands: Sequence[Band]) -> Block:
+    """Make a block that holds nothing valid."""
+    values = np.zeros((len(bands), *shape), _common_dtype(bands))
+    return Block(values, np.zeros(values.shape, bool))
+
+
+def _common_dtype(bands: Sequence[Band]) -> np.dtype[Any]:
+    """Return the data type that holds the values of all bands; booleans are served as 0 and 1."""
+    dtype = np.result_type(*(band.variable.dtype for band in bands))
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+
+def available_levels(bands: Sequence[Band]) -> frozenset[int]:
+    """Levels that have all of some bands.
+
+    Raises
+    ------
+    ParameterError
+        If no level has them all.
+    """
+    levels = frozenset.intersection(*(band.variable.available for band in bands))
+    if not levels:
+        names = tuple(band.variable.name for band in bands)
+        raise ParameterError("variable", found=names, expected="variables that have a level in common")
+    return levels
+
+
+def _is_value(values: NDArray[Any], nodata: Any) -> NDArray[np.bool_]:
+    """Tell which stored values are valid by themselves: not NaN, and not the nodata value."""
+    if values.dtype.kind != "f":
+        return np.ones(values.shape, bool) if nodata is None else np.asarray(values != nodata)
+    valid: NDArray[np.bool_] = ~np.isnan(values)
+    return valid if nodata is None or math.isnan(nodata) else valid & (values != nodata)
