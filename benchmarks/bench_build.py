@@ -4,7 +4,8 @@
     python benchmarks/bench_build.py --quick    2048 x 2048 px, one round
 
 Every run is a process of its own, so that compiled kernels come from the disk cache as they do for a user and peak
-memory is that of the run. Both outputs are verified: the finest level against the analytic terrain that the raster was made of.
+memory is that of the run. Both outputs are verified: the finest level against the analytic terrain that the raster was
+made of.
 """
 
 from __future__ import annotations

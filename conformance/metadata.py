@@ -19,6 +19,8 @@ from conformance import (
     rules_proj,
     rules_registration,
     rules_spatial,
+    rules_tile_limits,
+    rules_tiles,
     rules_tms,
 )
 
@@ -36,6 +38,8 @@ RULES = (
     *rules_coordinates.RULES,
     *rules_levels.RULES,
     *rules_tms.RULES,
+    *rules_tiles.FIRST_RULES,
+    *rules_tile_limits.RULES,
 )
 
 _READER = "says what a reader does; a store can neither keep nor break it"

@@ -157,11 +157,11 @@ def _differences(context: Context, holders: list[tuple[Level, Node]]) -> Iterato
 
 
 def _other_sizes(context: Context, array: Node) -> Any:
-    spatial = context.spatial_dimensions(array)
+    spatial, names = context.spatial_dimensions(array), context.dimension_names(array)
     shape = context.shape(array) or ()
-    if spatial is None:
+    if spatial is None or names is None:
         return list(shape[:-2])
-    return {name: size for name, size in context.sizes(array).items() if name not in spatial}
+    return [size for name, size in zip(names, shape, strict=True) if name not in spatial]
 
 
 def _stated(node: Node, key: str) -> list[Any]:

@@ -9,6 +9,7 @@ from conformance import layouts, values
 from conformance.report import Fault, Rule, Severity
 from conformance.rules_consolidated import has_documents_below
 from conformance.tree import blocks, is_legal_name
+from geozarr.store import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,8 @@ def check_names(context: Context) -> Iterator[Fault]:
         if node.path and not is_legal_name(node.name):
             yield Fault(node.path, (), "illegal name of a node", node.name, expected)
         for path in blocks(node):
-            if not all(map(is_legal_name, path.split("/"))):
+            is_stored = join(node.path, path) in context.tree.nodes
+            if not is_stored and not all(map(is_legal_name, path.split("/"))):
                 pointer = ("consolidated_metadata", "metadata", path)
                 yield Fault(node.path, pointer, "illegal name of a node", path, expected)
     for pyramid in context.pyramids:

@@ -186,8 +186,8 @@ def check_one_crs_in_pyramid(context: Context) -> Iterator[Fault]:
         consensus = majority(votes, references.are_same)
         if consensus is None:
             continue
-        for place, found in _merged(context, list(consensus.dissenters)):
-            voids = tuple((place[0], ("attributes", key)) for key in KEYS)
+        for place, found, nodes in _merged(context, list(consensus.dissenters)):
+            voids = tuple((node, ("attributes", key)) for node in nodes for key in KEYS)
             message = "the CRS is not that of the rest of the pyramid"
             yield Fault(*place, message, str(found), str(consensus.value), voids=voids)
 
@@ -206,14 +206,16 @@ def _crs_of(context: Context, pyramid: Pyramid) -> Iterator[tuple[Place, CRS]]:
             yield (node.path, ("attributes", key)), crs
 
 
-def _merged(context: Context, dissenters: list[tuple[Place, CRS]]) -> Iterator[tuple[Place, CRS]]:
-    """Leave out arrays whose group dissents in the same way: it is one level with another CRS."""
+def _merged(context: Context, dissenters: list[tuple[Place, CRS]]) -> list[tuple[Place, CRS, list[str]]]:
+    """Put arrays to their group where it dissents in the same way: it is one level with another CRS."""
     stated = {place[0]: crs for place, crs in dissenters}
-    for place, crs in dissenters:
-        parent = place[0].rpartition("/")[0]
-        if context.tree.nodes[place[0]].is_array and parent in stated and references.are_same(stated[parent], crs):
-            continue
-        yield place, crs
+    covered: dict[str, list[str]] = {}
+    for path, crs in stated.items():
+        parent = path.rpartition("/")[0]
+        is_below = context.tree.nodes[path].is_array and parent in stated
+        holder = parent if is_below and references.are_same(stated[parent], crs) else path
+        covered.setdefault(holder, []).append(path)
+    return [(place, crs, covered[place[0]]) for place, crs in dissenters if place[0] in covered]
 
 
 def _states_crs(context: Context, array: Node) -> bool:

@@ -130,9 +130,10 @@ def check_no_duplicates(context: Context) -> Iterator[Fault]:
     """Find conventions that a node registers twice."""
     seen: dict[str, set[Convention]] = {}
     for node, index, entry in _entries(context):
-        for known in claims(entry):
-            if known in seen.setdefault(node.path, set()):
-                yield Fault(node.path, _at(index), f"{known.name} is registered twice", entry, "one registration")
+        known = _only(claims(entry))
+        if known is not None and known in seen.setdefault(node.path, set()):
+            yield Fault(node.path, _at(index), f"{known.name} is registered twice", entry, "one registration")
+        if known is not None:
             seen[node.path].add(known)
 
 
@@ -150,7 +151,7 @@ def check_revision(context: Context) -> Iterator[Fault]:
 def check_values(context: Context) -> Iterator[Fault]:
     """Find registrations of v0.1 whose members are not those that v0.1 fixes."""
     for node, index, entry in _entries(context):
-        known = next(iter(claims(entry)), None)
+        known = _only(claims(entry))
         if known is None or {_revision(entry.get(key)) for key in ("schema_url", "spec_url")} & set(_RETIRED):
             continue
         for key, expected in known.to_document().items():
@@ -217,6 +218,11 @@ def _entries(context: Context) -> Iterator[tuple[Node, int, dict[str, Any]]]:
 
 def _at(index: int, *keys: str) -> Pointer:
     return ("attributes", KEY, index, *keys)
+
+
+def _only(meant: frozenset[Convention]) -> Convention | None:
+    """Return the convention that an entry means, where it means one."""
+    return next(iter(meant)) if len(meant) == 1 else None
 
 
 def _is_uri(text: str) -> bool:

@@ -81,6 +81,9 @@ def check_ids(context: Context) -> Iterator[Fault]:
         if tile_set is None:
             continue
         node = pyramid.node.path
+        listed = tile_set.document.get("tileMatrices")
+        if not pyramid.items or not tile_set.matrices or len(tile_set.matrices) != len(listed or ()):
+            continue  # half of the comparison is missing, and reported
         ids = [matrix.id for matrix in tile_set.matrices]
         assets = [layouts.asset_of(item) for item in pyramid.items]
         relies = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
@@ -113,7 +116,8 @@ def check_not_by_number(context: Context) -> Iterator[Fault]:
             item, other = swapped[0]
             message = "levels bear the numbers of other matrices: level 0 is the finest, matrix 0 the coarsest"
             pointer = item.level.item.pointer("asset")
-            voids = tuple(item.tile_set.place(matrix, "cellSize") for matrix in item.tile_set.matrices)
+            keys = ("cellSize", "matrixWidth", "matrixHeight")
+            voids = tuple(item.tile_set.place(matrix, key) for matrix in item.tile_set.matrices for key in keys)
             yield Fault(pyramid.node.path, pointer, message, item.level.asset, f"{other.id}, by its cells", voids=voids)
 
 
@@ -187,6 +191,7 @@ def check_limits(context: Context) -> Iterator[Fault]:
         relies += item.doubtful
         expected = f"rows {rows[0]} to {rows[1]}, columns {cols[0]} to {cols[1]}"
         if stated is None:
+            relies += ((pyramid.node.path, tile_matrices.limits_pointer(pyramid)),)
             is_whole = (rows, cols) == ((0, item.matrix.size[0] - 1), (0, item.matrix.size[1] - 1))
             is_absent = tile_matrices.limits_key(pyramid) is None
             if not (is_absent and is_whole):
@@ -250,16 +255,13 @@ def _touched(offset: float, size: int, tile: int, slack: float) -> tuple[int, in
 
 _DERIVED = "derived; SPEC section 10"
 _GEOMETRY = Depth.GEOMETRY
+# Part of the metadata rules: transforms are documents too, and limits are judged after it.
+FIRST_RULES = (
+    Rule("TMS-24", _DERIVED, "Levels are matched with matrices by cell size, not by number", check_not_by_number),
+)
 RULES = (
     Rule(
         "XC-11", "derived; SPEC section 5", "Levels and tile matrices have the same names", check_ids, depth=_GEOMETRY
-    ),
-    Rule(
-        "TMS-24",
-        _DERIVED,
-        "Levels are matched with matrices by cell size, not by number",
-        check_not_by_number,
-        depth=_GEOMETRY,
     ),
     Rule("TMS-20", _DERIVED, "A level has the cells of its matrix", check_cells, depth=_GEOMETRY),
     Rule("TMS-21", _DERIVED, "A level begins on a cell of its matrix", check_corners, depth=_GEOMETRY),

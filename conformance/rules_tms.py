@@ -1,11 +1,11 @@
-"""Rules on the inline tile matrix set by itself: form, arithmetic, CRS, limits (OGC 17-083r4, TMS 2.0)."""
+"""Rules on the inline tile matrix set: form, arithmetic, CRS, registered numbers (OGC 17-083r4, TMS 2.0)."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from conformance import layouts, references, sites, tile_matrices, values
+from conformance import references, sites, tile_matrices, values
 from conformance.report import Fault, Rule, Severity
 from conformance.tile_matrices import SET
 from geozarr.conventions import spatial
@@ -53,7 +53,7 @@ def check_set(context: Context) -> Iterator[Fault]:
 
 def check_matrices(context: Context) -> Iterator[Fault]:
     """Find tile matrices that lack a member or have one of another form."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         node = tile_set.pyramid.node.path
         listed = tile_set.document.get("tileMatrices")
         for index, item in enumerate(listed if isinstance(listed, list) else ()):
@@ -67,7 +67,7 @@ def check_matrices(context: Context) -> Iterator[Fault]:
 
 def check_corner(context: Context) -> Iterator[Fault]:
     """Find corners of origin other than the two that there are."""
-    for tile_set, matrix in _matrices(context):
+    for tile_set, matrix in tile_matrices.matrices(context):
         found = matrix.document.get("cornerOfOrigin", "topLeft")
         if found not in ("topLeft", "bottomLeft"):
             voids = (tile_set.place(matrix, "pointOfOrigin"),)
@@ -78,7 +78,7 @@ def check_corner(context: Context) -> Iterator[Fault]:
 
 def check_crs(context: Context) -> Iterator[Fault]:
     """Find CRS of a set that are none of the three forms, or that PROJ does not know."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         found = tile_set.document.get("crs")
         if "crs" not in tile_set.document or tile_set.crs is not None:
             continue
@@ -91,7 +91,7 @@ def check_crs(context: Context) -> Iterator[Fault]:
 
 def check_one_crs(context: Context) -> Iterator[Fault]:
     """Find sets in another CRS than their pyramid, and scale sets that a set names but does not follow."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         node = tile_set.pyramid.node.path
         crs = _crs_of(context, tile_set.pyramid)
         if crs is not None and tile_set.crs is not None and not references.are_same_place(crs, tile_set.crs):
@@ -109,7 +109,7 @@ def check_one_crs(context: Context) -> Iterator[Fault]:
 
 def check_origin_order(context: Context) -> Iterator[Fault]:
     """Find origins that only make sense with their two numbers exchanged."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         box = context.attribute(tile_set.pyramid.node, spatial.BBOX, values.bbox)
         swapped = [matrix for matrix in tile_set.matrices if _is_swapped(tile_set, matrix, box)]
         if swapped:
@@ -123,7 +123,7 @@ def check_origin_order(context: Context) -> Iterator[Fault]:
 
 def check_registered(context: Context) -> Iterator[Fault]:
     """Find sets that name a registered one but have other numbers."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         if tile_set.registered is None:
             continue
         official = {matrix.id: matrix for matrix in tile_set.registered.tileMatrices}
@@ -150,7 +150,7 @@ def check_registered(context: Context) -> Iterator[Fault]:
 
 def check_unique(context: Context) -> Iterator[Fault]:
     """Find ids and scales that two matrices share."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         for key, values_of in (
             ("id", [(matrix, matrix.id) for matrix in tile_set.matrices]),
             ("scaleDenominator", [(matrix, matrix.scale_denominator) for matrix in tile_set.matrices]),
@@ -168,7 +168,7 @@ def check_unique(context: Context) -> Iterator[Fault]:
 
 def check_scale(context: Context) -> Iterator[Fault]:
     """Find scale denominators that do not follow from the cell size (17-083r4, 6.1.1)."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         if tile_set.crs is None:
             continue
         off = [
@@ -196,7 +196,7 @@ def check_scale(context: Context) -> Iterator[Fault]:
 
 def check_bounding_box(context: Context) -> Iterator[Fault]:
     """Find bounding boxes outside the matrices; they are informative and place nothing."""
-    for tile_set in _sets(context):
+    for tile_set in tile_matrices.read_all(context):
         stated = tile_set.document.get("boundingBox")
         extents = [matrix.extent for matrix in tile_set.matrices]
         if not isinstance(stated, dict) or tile_set.crs is None or not extents or None in extents:
@@ -222,74 +222,6 @@ def check_bounding_box(context: Context) -> Iterator[Fault]:
             message = "the bounding box does not lie in the matrices"
             expected = f"a box within {list(outer)}, x first"
             yield Fault(tile_set.pyramid.node.path, (*SET, "boundingBox"), message, stated, expected)
-
-
-def check_coalesced(context: Context) -> Iterator[Fault]:
-    """Find rows of coalesced tiles that overlap, lie outside, or do not divide the matrix."""
-    for tile_set, matrix in _matrices(context):
-        rows = matrix.document.get("variableMatrixWidths", [])
-        node, base = tile_set.pyramid.node.path, matrix.pointer("variableMatrixWidths")
-        if not isinstance(rows, list):
-            yield Fault(node, base, "variableMatrixWidths is no array", rows, "an array")
-            continue
-        taken: list[tuple[int, int]] = []
-        for index, item in enumerate(rows):
-            problem = _coalesce_problem(item, matrix, taken)
-            if problem is not None:
-                yield Fault(node, (*base, index), "coalesced rows do not fit the matrix", item, problem)
-
-
-def check_limits(context: Context) -> Iterator[Fault]:
-    """Find limits of another form, outside their matrix, or of a matrix that there is not."""
-    for tile_set in _sets(context):
-        pyramid = tile_set.pyramid
-        node = pyramid.node.path
-        key = tile_matrices.limits_key(pyramid)
-        stated = pyramid.multiscales.get(key) if key is not None else {}
-        if not isinstance(stated, dict | list):
-            yield Fault(
-                node,
-                tile_matrices.limits_pointer(pyramid),
-                "the limits are no object",
-                stated,
-                "an object by matrix id",
-            )
-            continue
-        by_id = tile_set.by_id()
-        all_ids = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
-        assets = {layouts.asset_of(item) for item in pyramid.items}
-        seen: set[str] = set()
-        for name, item in tile_matrices.limits_items(pyramid):
-            pointer = tile_matrices.limits_pointer(pyramid, name)
-            limits = tile_matrices.limits_of(name, item)
-            if limits is None:
-                expected = "tileMatrix and whole numbers minTileRow <= maxTileRow, minTileCol <= maxTileCol"
-                yield Fault(node, pointer, "limits have not the form", item, expected)
-            elif isinstance(name, str) and limits.matrix != name:
-                yield Fault(
-                    node, (*pointer, "tileMatrix"), "limits name another matrix than their key", limits.matrix, name
-                )
-            elif limits.matrix in seen:
-                yield Fault(node, pointer, "limits of one matrix are stated twice", limits.matrix, "each once")
-            elif limits.matrix not in by_id and limits.matrix in assets:
-                message = "there are limits and a level, but no matrix of this id"
-                found = [matrix.id for matrix in tile_set.matrices]
-                where = (*SET, "tileMatrices")
-                yield Fault(node, where, message, found, f"a matrix {limits.matrix}", relies=all_ids, voids=all_ids)
-            elif limits.matrix not in by_id:
-                message = "limits of a matrix that the set has not"
-                yield Fault(node, pointer, message, limits.matrix, f"one of {', '.join(by_id)}", relies=all_ids)
-            else:
-                yield from _outside(tile_set, by_id[limits.matrix], limits)
-            seen.add(limits.matrix if limits is not None else str(name))
-
-
-def _outside(tile_set: TileSet, matrix: Matrix, limits: tile_matrices.Limits) -> Iterator[Fault]:
-    if matrix.size is not None and (limits.rows[1] >= matrix.size[0] or limits.cols[1] >= matrix.size[1]):
-        pointer = tile_matrices.limits_pointer(tile_set.pyramid, limits.key)
-        found = [limits.rows[1], limits.cols[1]]
-        expected = f"maxTileRow and maxTileCol of at most {matrix.size[0] - 1} and {matrix.size[1] - 1}"
-        yield Fault(tile_set.pyramid.node.path, pointer, "limits reach outside the matrix", found, expected)
 
 
 def _malformed(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -329,24 +261,6 @@ def _overlap(a: values.BBox, b: values.BBox) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _coalesce_problem(item: Any, matrix: Matrix, taken: list[tuple[int, int]]) -> str | None:
-    """Say what is expected where rows of coalesced tiles are wrong; notes the rows that are taken."""
-    if not isinstance(item, dict):
-        return "an object with coalesce, minTileRow, maxTileRow"
-    coalesce = values.whole(item.get("coalesce"), least=2)
-    first, last = values.whole(item.get("minTileRow")), values.whole(item.get("maxTileRow"))
-    if coalesce is None or first is None or last is None or first > last:
-        return "coalesce of at least 2, minTileRow not above maxTileRow"
-    if matrix.size is not None and last >= matrix.size[0]:
-        return f"rows up to {matrix.size[0] - 1}"
-    if matrix.size is not None and matrix.size[1] % coalesce:
-        return f"coalesce a divisor of matrixWidth {matrix.size[1]}"
-    if any(first <= other[1] and other[0] <= last for other in taken):
-        return "rows that no other entry has"
-    taken.append((first, last))
-    return None
-
-
 def _is_power_of_two(ratio: float) -> bool:
     power = math.log2(ratio)
     return abs(power - round(power)) < 1e-9 and round(power) >= 0
@@ -364,20 +278,6 @@ def _crs_of(context: Context, pyramid: Pyramid) -> CRS | None:
     return next((crs for crs in found if crs is not None), None)
 
 
-def _sets(context: Context) -> Iterator[TileSet]:
-    """Read the sets of all pyramids: anew for each rule, since findings void parts of them."""
-    for pyramid in context.pyramids:
-        tile_set = tile_matrices.read(context, pyramid)
-        if tile_set is not None:
-            yield tile_set
-
-
-def _matrices(context: Context) -> Iterator[tuple[TileSet, Matrix]]:
-    for tile_set in _sets(context):
-        for matrix in tile_set.matrices:
-            yield tile_set, matrix
-
-
 _TMS = "OGC 17-083r4"
 RULES = (
     Rule("TMS-01", f"{_TMS} 6.2; GeoZarr 0.4 key", "A tile matrix set has a CRS and matrices", check_set),
@@ -390,6 +290,4 @@ RULES = (
     Rule("TMS-03", f"{_TMS} requirement 1", "Ids and scales are unique", check_unique),
     Rule("TMS-05", f"{_TMS} 6.1.1", "cellSize = scaleDenominator x 0.28 mm / metres per unit", check_scale),
     Rule("TMS-08", f"{_TMS} 6.2", "The bounding box lies in the matrices", check_bounding_box, Severity.WARNING),
-    Rule("TMS-10", f"{_TMS} 6.3", "Coalesced rows fit their matrix", check_coalesced),
-    Rule("TMS-12", f"{_TMS} 6.4", "Limits lie in their matrix", check_limits),
 )

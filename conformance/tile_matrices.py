@@ -15,6 +15,8 @@ from geozarr import tms as geozarr_tms
 from geozarr.conventions.multiscales import KEY, TILE_MATRIX_LIMITS, TILE_MATRIX_SET
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conformance.context import Context
     from conformance.layouts import Pyramid
     from conformance.report import Place, Pointer
@@ -134,6 +136,21 @@ def read(context: Context, pyramid: Pyramid) -> TileSet | None:
         if isinstance(item, dict)
     )
     return TileSet(pyramid, document, crs, matrices, _registered(document))
+
+
+def read_all(context: Context) -> Iterator[TileSet]:
+    """Read the sets of all pyramids: anew for each rule, since findings void parts of them."""
+    for pyramid in context.pyramids:
+        tile_set = read(context, pyramid)
+        if tile_set is not None:
+            yield tile_set
+
+
+def matrices(context: Context) -> Iterator[tuple[TileSet, Matrix]]:
+    """Read the matrices of all pyramids, each with its set."""
+    for tile_set in read_all(context):
+        for matrix in tile_set.matrices:
+            yield tile_set, matrix
 
 
 def crs_of(value: Any) -> CRS | None:

@@ -207,6 +207,26 @@ class LimitError(GeoZarrError):
         super().__init__(f"{limit}: found {found:,}, allowed {allowed:,}")
 
 
+class SourceChangedError(GeoZarrError):
+    """A source is not what it was when the build was planned. Nothing has been published.
+
+    The caller can start a new build.
+
+    Parameters
+    ----------
+    source : str
+        Name of the source.
+    before, now : str
+        Its fingerprints.
+    """
+
+    def __init__(self, source: str, *, before: str, now: str) -> None:
+        super().__init__(f"{source} changed while it was read: it was {before}, and is {now}")
+        self.source = source
+        self.before = before
+        self.now = now
+
+
 class StoreError(GeoZarrError):
     """A store refuses an operation. Always raised `from` its cause.
 

@@ -95,7 +95,7 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         path = Path(text).expanduser()
         if not create and not path.is_dir():
             raise StoreError("open", text) from FileNotFoundError(f"no such folder: {text}")
-        return LocalStore(path, mkdir=create)
+        return LocalStore(path, mkdir=create, automatic_cleanup=True)
     except (BaseError, OSError, ValueError) as error:
         raise StoreError("open", text) from error
 

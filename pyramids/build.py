@@ -18,7 +18,7 @@ import xarray as xr
 
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import GeoZarrError, MetadataError, ParameterError, TargetExistsError
+from geozarr.errors import GeoZarrError, ParameterError, SourceChangedError, TargetExistsError
 from pyramids import chunking, metadata, shards, statistics
 from pyramids.planner import Options, make_plan
 from pyramids.sources import ArraySource, RasterSource, open_zarr
@@ -200,7 +200,7 @@ def execute(
         if executor is None:
             pool.shutdown(wait=True, cancel_futures=True)
     if source.fingerprint != plan.source.fingerprint:
-        raise MetadataError(source.name, "fingerprint", found=source.fingerprint, expected=plan.source.fingerprint)
+        raise SourceChangedError(source.name, before=plan.source.fingerprint, now=source.fingerprint)
     publish(plan, store, summaries)
     return tally.report
 

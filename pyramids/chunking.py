@@ -179,7 +179,8 @@ def choose(work: Workload, *, chunk: int, shards: tuple[int | None, ...], memory
             peak = work.peak(side, together)
             if peak <= memory:
                 return Choice(shard, side, together, peak)
-    raise LimitError("memory in bytes", allowed=memory, found=work.peak(shards[-1] or chunk, 1))
+    smallest = _block_sides(work, shards[-1] or chunk)[0]
+    raise LimitError("memory in bytes", allowed=memory, found=work.peak(smallest, 1))
 
 
 def _block_sides(work: Workload, unit: int) -> list[int]:

@@ -196,9 +196,7 @@ def assert_levels_follow(store: MemoryStore, plan: Plan) -> None:
         for step, asset in enumerate(plan.levels.assets[1:], start=1):
             found = read(store, f"{asset}/{name}")
             for index in np.ndindex(base.shape[:-2]):
-                _assert_level_follows(
-                    found[index], base[index], base_valid[index], 2**step, variable, plan.fold_method
-                )
+                _assert_level_follows(found[index], base[index], base_valid[index], 2**step, variable, plan.fold_method)
 
 
 def _assert_level_follows(

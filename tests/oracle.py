@@ -36,9 +36,7 @@ def _add(array: Values, factor: int) -> Values:
     return added
 
 
-def mean(
-    values: Values, valid: Mask, factor: int, *, nodata: float, is_nodata: bool = True
-) -> tuple[Values, Mask]:
+def mean(values: Values, valid: Mask, factor: int, *, nodata: float, is_nodata: bool = True) -> tuple[Values, Mask]:
     """Mean of the valid values in windows of `factor` x `factor`, rounded once to the dtype.
 
     Integers are rounded half to even. A mean that would be `nodata` is moved to the next value on the side of the exact

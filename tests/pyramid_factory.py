@@ -1,6 +1,7 @@
 """Small valid pyramids written by zarr-python, for tests of the readers; it shares no code with the builder.
 
-The metadata come from `geozarr`, the levels from a plain float64 mean in numpy, the chunks from zarr-python's own codecs.
+The metadata come from `geozarr`, the levels from a plain float64 mean in numpy, the chunks from zarr-python's own
+codecs.
 """
 
 from __future__ import annotations

@@ -8,13 +8,19 @@ import pytest
 
 GEOZARR = (
     "CRS Bounds ChunkReadError GeoZarrError Grid GridMismatchError Level Levels LimitError MetadataError "
-    "ParameterError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError "
-    "UnknownNameError UnsupportedError Window cf conventions crs documents levels store tms"
+    "ParameterError SourceChangedError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet "
+    "TileOutsideLimitsError UnknownNameError UnsupportedError Window cf conventions crs documents levels store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
 PUBLIC = {
     "geozarr": GEOZARR,
     "geozarr.conventions": "multiscales proj registration spatial",
+    "pyramids": (
+        "ArraySource Axis Options Pixels Plan RasterSource Report Slice Source SourceVariable build execute make_plan "
+        "open_source"
+    ),
+    "conformance": "Depth Finding Report Rule Severity check",
+    "tiler": "PyramidReader",
 }
 
 

@@ -27,6 +27,7 @@ from geozarr.errors import (
     LimitError,
     MetadataError,
     ParameterError,
+    TileOutsideLimitsError,
     UnknownNameError,
     UnsupportedError,
 )
@@ -295,7 +296,7 @@ def read_pyramid(tree: Tree) -> Pyramid:
     LimitError
         If something is larger than its limit.
     """
-    levels = levels_module.from_attributes(tree.attributes())
+    levels = _read_levels(tree)
     if len(levels.levels) > MAX_LEVELS:
         raise LimitError("levels", allowed=MAX_LEVELS, found=len(levels.levels))
     names: dict[str, None] = {}
@@ -311,6 +312,15 @@ def read_pyramid(tree: Tree) -> Pyramid:
     for variable in variables:
         _require_mask(variable, variables)
     return Pyramid(levels, variables, _version(tree))
+
+
+def _read_levels(tree: Tree) -> Levels:
+    try:
+        return levels_module.from_attributes(tree.attributes())
+    except (UnknownNameError, TileOutsideLimitsError, ParameterError) as error:
+        # To look up what a document names is this module's own request: it is the document that is at fault.
+        expected = "levels, tile matrices and limits that agree"
+        raise MetadataError("/", "multiscales", found=str(error), expected=expected) from error
 
 
 def _version(tree: Tree) -> str:

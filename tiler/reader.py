@@ -368,8 +368,8 @@ class PyramidReader(BaseReader):
     def _bands(
         self, variables: Sequence[str] | str | None, indexes: Indexes | None, nodata: NoData | None
     ) -> tuple[Band, ...]:
-        names = tuple(cast_to_sequence(variables))
-        chosen = tuple(cast_to_sequence(indexes))
+        names = tuple(cast_to_sequence(variables) or ())
+        chosen = tuple(cast_to_sequence(indexes) or ())
         if names and not chosen:
             asked = [self.pyramid.variable(name) for name in names]
             bands = tuple(Band(variable, index) for variable in asked for index in range(variable.count))

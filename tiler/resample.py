@@ -3,6 +3,9 @@
 Nearest values are never computed: GDAL warps the numbers of the cells, and the values are looked up by them, so that
 every data type comes out as stored, 64-bit integers included, and one warp serves all bands. Every other method
 runs in float64 with NaN for what is not valid, which GDAL leaves out of its sums, and is rounded half to even once.
+
+Means of whole cells, which a coarser tile of the pyramid's own set is made of, are taken by numpy: GDAL counts a
+neighbour in that rounding noise makes overlap by 1e-10 of a cell, and grows the data by a row.
 """
 
 from __future__ import annotations
@@ -12,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from geozarr.errors import ParameterError
+from geozarr.grid import Grid
+from geozarr.window import Window
 from tiler.block import Block
+from tiler.select import whole_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geozarr import CRS, Grid
+    from geozarr import CRS
 
 METHODS = (
     "nearest",
@@ -85,6 +92,10 @@ def resample(block: Block, source: Grid, target: Grid, *, method: str) -> Block:
         raise ParameterError("resampling", found=method, expected=f"one of {', '.join(METHODS)}")
     if method == "nearest":
         return _nearest(block, source, target)
+    if method == "average":
+        place = _whole_blocks(source, target)
+        if place is not None:
+            return _average_blocks(block, target.shape, *place)
     values = np.zeros((len(block.values), *target.shape), block.values.dtype)
     mask = np.zeros(values.shape, bool)
     for index, (band, valid) in enumerate(zip(block.values, block.mask, strict=True)):
@@ -101,6 +112,50 @@ def _nearest(block: Block, source: Grid, target: Grid) -> Block:
     chosen = np.where(inside, chosen, 0)
     flat = (len(block.values), source.height * source.width)
     return Block(block.values.reshape(flat)[:, chosen], block.mask.reshape(flat)[:, chosen] & inside)
+
+
+def _whole_blocks(source: Grid, target: Grid) -> tuple[int, Window] | None:
+    """Tell how many source cells make a side of a target cell, and which window of the target the source fills.
+
+    Returns
+    -------
+    tuple of (int, Window), or None
+        The window is the source's in cells of the source, counted from the target's corner. None where cells of the
+        target are no whole blocks of cells of the source.
+    """
+    if not source.crs.is_same_place(target.crs):
+        return None
+    factor = round(target.transform.a / source.transform.a)
+    if factor < 1:
+        return None
+    fine = Grid(
+        (target.height * factor, target.width * factor), target.transform @ Affine.scale(1 / factor), target.crs
+    )
+    window = whole_cells(source, fine)
+    return None if window is None else (factor, window)
+
+
+def _average_blocks(block: Block, shape: tuple[int, int], factor: int, window: Window) -> Block:
+    """Average `factor` x `factor` cells, leaving out what is not valid."""
+    whole = Window(0, 0, shape[0] * factor, shape[1] * factor)
+    # Only the blocks that hold source cells are summed: the target may be a world that the source is a dot of.
+    inside = window.intersect(whole).align(height=factor, width=factor)
+    part = inside.intersect(window)
+    cells, place = part.relative_to(window).slices, part.relative_to(inside).slices
+    totals = np.zeros((len(block.values), *inside.shape))
+    counts = np.zeros(totals.shape, np.int64)
+    valid = block.mask[(slice(None), *cells)]
+    totals[(slice(None), *place)] = np.where(valid, block.values[(slice(None), *cells)].astype(np.float64), 0.0)
+    counts[(slice(None), *place)] = valid
+    blocks = (len(totals), inside.height // factor, factor, inside.width // factor, factor)
+    count = counts.reshape(blocks).sum(axis=(2, 4))
+    mean = totals.reshape(blocks).sum(axis=(2, 4)) / np.maximum(count, 1)
+    target = Window(inside.row // factor, inside.col // factor, *count.shape[1:]).slices
+    values = np.zeros((len(totals), *shape), block.values.dtype)
+    mask = np.zeros(values.shape, bool)
+    values[(slice(None), *target)] = _rounded(mean, values.dtype)
+    mask[(slice(None), *target)] = count > 0
+    return Block(values, mask)
 
 
 def _rounded(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:

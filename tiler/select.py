@@ -223,14 +223,16 @@ def _enlarged(position: int, tile: Window, level_window: Window, steps: int) -> 
 
 
 def own_tms(levels: Levels) -> TileMatrixSet | None:
-    """Return the whole set that a pyramid is aligned with; None for a native pyramid.
+    """Return the whole set that a pyramid is aligned with; None for a native pyramid."""
+    return None if levels.tms is None else whole_set(levels.tms)
 
-    The store names only the matrices of its levels. A registered set of that name is taken where those matrices are
-    its own; else the set goes on by halving and doubling, where its ids are numbers.
+
+def whole_set(stored: TileMatrixSet) -> TileMatrixSet:
+    """Return the set that some matrices are a part of, since a store names only those of its levels.
+
+    A registered set of that name is taken where the matrices are its own; else the set goes on by halving and
+    doubling, where its ids are numbers.
     """
-    stored = levels.tms
-    if stored is None:
-        return None
     if stored.id in tms_module.known_ids():
         registered = tms_module.load(stored.id)
         if all(_is_same_matrix(matrix, registered) for matrix in stored.tileMatrices):

@@ -140,12 +140,7 @@ class Service:
 
     def _open(self, name: str) -> Opened:
         opened = store.open_store(self._locations[name])
-        try:
-            pyramid = open_pyramid(opened)
-        except UnknownNameError as error:
-            # A name that a document looks up and does not have is the document's fault, not the client's.
-            raise MetadataError("/", error.kind, found=error.name, expected=f"one of {error.known}") from error
-        return Opened(name, PyramidSource(opened, pyramid, cache=self._chunks, limits=self._limits))
+        return Opened(name, PyramidSource(opened, open_pyramid(opened), cache=self._chunks, limits=self._limits))
 
     def tileset(self, opened: Opened, tms_id: str) -> Tileset:
         """Return a set by its name: the pyramid's own, or a registered one.

@@ -153,32 +153,59 @@ REGISTRATION = [
     ),
     Mutation("nothing registered", "tms", "ZC-09", "/", drop("", ATTRS, ZC)),
     Mutation("nothing registered at a level", "tms", "ZC-09", "/9", drop("9", ATTRS, ZC), severity=WARNING),
-    Mutation("spatial without a key", "tms", "ZC-10", "/x", add("x", {
-        "zarr_format": 3, "node_type": "group", "attributes": {ZC: [registration.SPATIAL.to_document()]},
-    })),
+    Mutation(
+        "spatial without a key",
+        "tms",
+        "ZC-10",
+        "/x",
+        add(
+            "x",
+            {
+                "zarr_format": 3,
+                "node_type": "group",
+                "attributes": {ZC: [registration.SPATIAL.to_document()]},
+            },
+        ),
+    ),
     Mutation("no uuid for multiscales", "tms", "ZC-12", "/", drop("", ATTRS, ZC, 0, "uuid")),
     Mutation("no uuid for proj", "tms", "ZC-12", "/9", drop("9", ATTRS, ZC, 0, "uuid"), severity=WARNING),
     Mutation("registered twice", "tms", "ZC-13", "/9", change("9", ATTRS, ZC, lambda found: [*found, PROJ_CMO])),
     Mutation(
-        "identifiers of two conventions", "tms", "ZC-14", "/9",
+        "identifiers of two conventions",
+        "tms",
+        "ZC-14",
+        "/9",
         put("9", ATTRS, ZC, 0, "schema_url", registration.SPATIAL.schema_url),
     ),
     Mutation("uuid of nothing", "tms", "ZC-14", "/9", change("9", ATTRS, ZC, 0, "uuid", lambda u: u[:-1] + "0")),
     Mutation(
-        "urls of two revisions", "tms", "ZC-14", "/9",
+        "urls of two revisions",
+        "tms",
+        "ZC-14",
+        "/9",
         change("9", ATTRS, ZC, 0, "spec_url", lambda url: url.replace("v0.1", "v1")),
     ),
     Mutation("another description", "tms", "ZC-15", "/", put("", ATTRS, ZC, 0, "description", "Pyramids")),
     Mutation("name of the drafts", "tms", "ZC-15", "/9", put("9", ATTRS, ZC, 0, "name", "proj:"), severity=WARNING),
     Mutation(
-        "pinned commit", "tms", "ZC-15", "/9",
+        "pinned commit",
+        "tms",
+        "ZC-15",
+        "/9",
         change("9", ATTRS, ZC, 0, "schema_url", lambda url: url.replace("refs/tags/v0.1", "5ca5b2f92e5c")),
         severity=INFO,
     ),
     Mutation(
-        "retired revision", "tms", "ZC-16", "/9",
-        together(*(change("9", ATTRS, ZC, 0, key, lambda url: url.replace("v0.1", "v1")) for key in
-                   ("schema_url", "spec_url"))),
+        "retired revision",
+        "tms",
+        "ZC-16",
+        "/9",
+        together(
+            *(
+                change("9", ATTRS, ZC, 0, key, lambda url: url.replace("v0.1", "v1"))
+                for key in ("schema_url", "spec_url")
+            )
+        ),
         severity=WARNING,
     ),
     Mutation("only one of two registered", "tms", "ZC-17", "/9/red", drop("9/red", ATTRS, ZC, 0)),
@@ -197,7 +224,12 @@ MULTISCALES = [
     Mutation("asset missing", "tms", "MS-05", "/", put("", *LAYOUT, 1, "asset", "nine")),
     Mutation("level gone", "native", "MS-05", "/", remove("3")),
     Mutation(
-        "group and array", "native", "MS-06", "/", put("", *LAYOUT, 3, "asset", "3/data"), severity=WARNING,
+        "group and array",
+        "native",
+        "MS-06",
+        "/",
+        put("", *LAYOUT, 3, "asset", "3/data"),
+        severity=WARNING,
     ),
     Mutation("derived without transform", "native", "MS-07", "/", drop("", *LAYOUT, 1, "transform")),
     Mutation("source of another syntax", "native", "MS-07", "/", put("", *LAYOUT, 1, "derived_from", "0/")),
@@ -210,70 +242,200 @@ MULTISCALES = [
     Mutation("translation words", "native", "MS-10", "/", put("", *LAYOUT, 1, "transform", "translation", ["0", "0"])),
     Mutation("transform no object", "native", "MS-10", "/", put("", *LAYOUT, 1, "transform", [2, 2])),
     Mutation(
-        "absolute key in the transform", "native", "MS-11", "/",
+        "absolute key in the transform",
+        "native",
+        "MS-11",
+        "/",
         lambda d: d[""][ATTRS]["multiscales"]["layout"][1]["transform"].update(
             {"spatial:shape": d[""][ATTRS]["multiscales"]["layout"][1].pop("spatial:shape")}
         ),
         severity=WARNING,
     ),
     Mutation("scale inverted", "native", "MS-12", "/", put("", *LAYOUT, 1, "transform", "scale", [0.5, 0.5])),
-    Mutation("scale of one number", "native", "MS-13", "/", put("", *LAYOUT, 1, "transform", "scale", [2.0]), severity=WARNING),
-    Mutation("scale of another length", "native", "MS-13", "/", put("", *LAYOUT, 1, "transform", "scale", [1.0, 2.0, 2.0]), severity=WARNING),
-    Mutation("translation not zero", "native", "MS-15", "/", put("", *LAYOUT, 1, "transform", "translation", [0.5, 0.5]), severity=WARNING),
+    Mutation(
+        "scale of one number",
+        "native",
+        "MS-13",
+        "/",
+        put("", *LAYOUT, 1, "transform", "scale", [2.0]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "scale of another length",
+        "native",
+        "MS-13",
+        "/",
+        put("", *LAYOUT, 1, "transform", "scale", [1.0, 2.0, 2.0]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "translation not zero",
+        "native",
+        "MS-15",
+        "/",
+        put("", *LAYOUT, 1, "transform", "translation", [0.5, 0.5]),
+        severity=WARNING,
+    ),
     Mutation("method no string", "native", "MS-16", "/", put("", *MS, "resampling_method", 1)),
-    Mutation("uncommon method", "native", "MS-17", "/", put("", *LAYOUT, 1, "resampling_method", "conservative"), severity=INFO),
+    Mutation(
+        "uncommon method",
+        "native",
+        "MS-17",
+        "/",
+        put("", *LAYOUT, 1, "resampling_method", "conservative"),
+        severity=INFO,
+    ),
     Mutation("not consolidated", "native", "MS-18", "/", raw=drop("", "consolidated_metadata"), severity=WARNING),
     Mutation("coarse first", "tms", "MS-20", "/", change("", *LAYOUT, lambda found: found[::-1]), severity=WARNING),
     Mutation("scale from the base", "native", "MS-23", "/", put("", *LAYOUT, 2, "transform", "scale", [4.0, 4.0])),
 ]
 
 SPATIAL = [
-    Mutation("no dimensions", "packed", "SP-01", "/1/height", together(
-        drop("1/height", ATTRS, "spatial:dimensions"), drop("1", ATTRS, "spatial:dimensions"))),
-    Mutation("dimensions of the group", "packed", "SP-01", "/1/height", drop("1/height", ATTRS, "spatial:dimensions"), severity=WARNING),
-    Mutation("three dimensions", "native", "SP-02", "/1/data", put("1/data", ATTRS, "spatial:dimensions", ["band", "y", "x"])),
-    Mutation("columns first", "packed", "SP-02", "/1/height", put("1/height", ATTRS, "spatial:dimensions", ["lon", "lat"]), severity=WARNING),
-    Mutation("columns first in the group", "packed", "SP-02", "/", put("", ATTRS, "spatial:dimensions", ["lon", "lat"]), severity=WARNING),
-    Mutation("dimensions of no axis", "native", "SP-03", "/1/data", put("1/data", ATTRS, "spatial:dimensions", ["north", "east"])),
-    Mutation("axes of other names", "native", "SP-03", "/1/data", put("1/data", "dimension_names", ["band", "row", "col"])),
+    Mutation(
+        "no dimensions",
+        "packed",
+        "SP-01",
+        "/1/height",
+        together(drop("1/height", ATTRS, "spatial:dimensions"), drop("1", ATTRS, "spatial:dimensions")),
+    ),
+    Mutation(
+        "dimensions of the group",
+        "packed",
+        "SP-01",
+        "/1/height",
+        drop("1/height", ATTRS, "spatial:dimensions"),
+        severity=WARNING,
+    ),
+    Mutation(
+        "three dimensions", "native", "SP-02", "/1/data", put("1/data", ATTRS, "spatial:dimensions", ["band", "y", "x"])
+    ),
+    Mutation(
+        "columns first",
+        "packed",
+        "SP-02",
+        "/1/height",
+        put("1/height", ATTRS, "spatial:dimensions", ["lon", "lat"]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "columns first in the group",
+        "packed",
+        "SP-02",
+        "/",
+        put("", ATTRS, "spatial:dimensions", ["lon", "lat"]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "dimensions of no axis",
+        "native",
+        "SP-03",
+        "/1/data",
+        put("1/data", ATTRS, "spatial:dimensions", ["north", "east"]),
+    ),
+    Mutation(
+        "axes of other names", "native", "SP-03", "/1/data", put("1/data", "dimension_names", ["band", "row", "col"])
+    ),
     Mutation("axes without names", "native", "SP-03", "/1/data", drop("1/data", "dimension_names")),
     Mutation("one name for both", "native", "SP-03", "/1/data", put("1/data", ATTRS, "spatial:dimensions", ["y", "y"])),
     Mutation("dimensions of no array", "native", "SP-03", "/", put("", ATTRS, "spatial:dimensions", ["lat", "lon"])),
-    Mutation("no transform", "packed", "SP-04", "/1/height", together(
-        drop("1/height", ATTRS, "spatial:transform"), drop("1", ATTRS, "spatial:transform"))),
-    Mutation("five numbers", "native", "SP-05", "/1/data", change("1/data", ATTRS, "spatial:transform", lambda t: t[:5])),
+    Mutation(
+        "no transform",
+        "packed",
+        "SP-04",
+        "/1/height",
+        together(drop("1/height", ATTRS, "spatial:transform"), drop("1", ATTRS, "spatial:transform")),
+    ),
+    Mutation(
+        "five numbers", "native", "SP-05", "/1/data", change("1/data", ATTRS, "spatial:transform", lambda t: t[:5])
+    ),
     Mutation("singular transform", "native", "SP-05", "/1", put("1", ATTRS, "spatial:transform", [0, 0, 5, 0, -10, 5])),
-    Mutation("GDAL's order", "native", "SP-05", "/", change("", *LAYOUT, 1, "spatial:transform", lambda t: [t[2], t[0], t[1], t[5], t[3], t[4]])),
+    Mutation(
+        "GDAL's order",
+        "native",
+        "SP-05",
+        "/",
+        change("", *LAYOUT, 1, "spatial:transform", lambda t: [t[2], t[0], t[1], t[5], t[3], t[4]]),
+    ),
     Mutation("transform of words", "native", "SP-05", "/1", put("1", ATTRS, "spatial:transform", ["a"] * 6)),
-    Mutation("south up", "degrees", "SP-07", "/x", add("x", array(
-        shape=[2, 2], dimension_names=["y", "x"], fill_value="NaN",
-        chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
-        attributes={ZC: [registration.SPATIAL.to_document()], "spatial:dimensions": ["y", "x"],
-                    "spatial:transform": [1, 0, 0, 0, 1, 0]},
-    )), severity=INFO),
+    Mutation(
+        "south up",
+        "degrees",
+        "SP-07",
+        "/photo",
+        add(
+            "photo",
+            array(
+                shape=[2, 2],
+                dimension_names=["y", "x"],
+                fill_value="NaN",
+                chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
+                attributes={
+                    ZC: [registration.SPATIAL.to_document()],
+                    "spatial:dimensions": ["y", "x"],
+                    "spatial:transform": [1, 0, 0, 0, 1, 0],
+                },
+            ),
+        ),
+        severity=INFO,
+    ),
     Mutation("transform type no string", "native", "SP-08", "/1", put("1", ATTRS, "spatial:transform_type", 6)),
-    Mutation("unknown transform type", "native", "SP-08", "/1/data", put("1/data", ATTRS, "spatial:transform_type", "rpc"), severity=WARNING),
+    Mutation(
+        "unknown transform type",
+        "native",
+        "SP-08",
+        "/1/data",
+        put("1/data", ATTRS, "spatial:transform_type", "rpc"),
+        severity=WARNING,
+    ),
     Mutation("box of three numbers", "native", "SP-09", "/1", change("1", ATTRS, "spatial:bbox", lambda box: box[:3])),
-    Mutation("box inside out", "native", "SP-09", "/", change("", ATTRS, "spatial:bbox", lambda b: [b[2], b[1], b[0], b[3]])),
+    Mutation(
+        "box inside out", "native", "SP-09", "/", change("", ATTRS, "spatial:bbox", lambda b: [b[2], b[1], b[0], b[3]])
+    ),
     Mutation("shape of the array", "native", "SP-10", "/1/data", put("1/data", ATTRS, "spatial:shape", [151, 103])),
     Mutation("shape of broken numbers", "native", "SP-10", "/1", put("1", ATTRS, "spatial:shape", [150.5, 102])),
     Mutation("shape of zero", "native", "SP-10", "/", put("", *LAYOUT, 1, "spatial:shape", [0, 102])),
-    Mutation("unknown registration", "native", "SP-11", "/1/data", put("1/data", ATTRS, "spatial:registration", "corner")),
-    Mutation("no transform in the layout", "native", "SP-14", "/", drop("", *LAYOUT, 1, "spatial:transform"), severity=WARNING),
+    Mutation(
+        "unknown registration", "native", "SP-11", "/1/data", put("1/data", ATTRS, "spatial:registration", "corner")
+    ),
+    Mutation(
+        "no transform in the layout",
+        "native",
+        "SP-14",
+        "/",
+        drop("", *LAYOUT, 1, "spatial:transform"),
+        severity=WARNING,
+    ),
     Mutation("no shape in the layout", "native", "SP-14", "/", drop("", *LAYOUT, 1, "spatial:shape"), severity=WARNING),
-    Mutation("box beyond the pole", "degrees", "SP-18", "/", put("", ATTRS, "spatial:bbox", [40.3, 110.0, 50.0, 123.1])),
-    Mutation("node registration", "degrees", "SP-12", "/x", add("x", array(
-        shape=[2, 2], dimension_names=["y", "x"], fill_value="NaN",
-        chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
-        attributes={ZC: [registration.SPATIAL.to_document()], "spatial:dimensions": ["y", "x"],
-                    "spatial:transform": [1, 0, 0, 0, -1, 1], "spatial:bbox": [0, 0, 1, 1],
-                    "spatial:registration": "node"},
-    )), severity=INFO),
+    Mutation(
+        "box beyond the pole", "degrees", "SP-18", "/", put("", ATTRS, "spatial:bbox", [40.3, 110.0, 50.0, 123.1])
+    ),
+    Mutation(
+        "node registration",
+        "degrees",
+        "SP-12",
+        "/photo",
+        add(
+            "photo",
+            array(
+                shape=[2, 2],
+                dimension_names=["y", "x"],
+                fill_value="NaN",
+                chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
+                attributes={
+                    ZC: [registration.SPATIAL.to_document()],
+                    "spatial:dimensions": ["y", "x"],
+                    "spatial:transform": [1, 0, 0, 0, -1, 1],
+                    "spatial:bbox": [0, 0, 1, 1],
+                    "spatial:registration": "node",
+                },
+            ),
+        ),
+        severity=INFO,
+    ),
 ]
 
 PROJ = [
-    Mutation("no CRS", "native", "PJ-01", "/1", together(
-        drop("1", ATTRS, "proj:code"), drop("1", ATTRS, "proj:wkt2"))),
+    Mutation("no CRS", "native", "PJ-01", "/1", together(drop("1", ATTRS, "proj:code"), drop("1", ATTRS, "proj:wkt2"))),
     Mutation("code without authority", "native", "PJ-02", "/1", put("1", ATTRS, "proj:code", "32633")),
     Mutation("code no string", "native", "PJ-02", "/1", put("1", ATTRS, "proj:code", 32633)),
     Mutation("unknown code", "native", "PJ-02", "/1", put("1", ATTRS, "proj:code", "EPSG:999999")),
@@ -282,63 +444,239 @@ PROJ = [
     Mutation("WKT 1", "native", "PJ-03", "/1/data", put("1/data", ATTRS, "proj:wkt2", UTM33.proj.to_wkt("WKT1_GDAL"))),
     Mutation("broken WKT", "native", "PJ-03", "/1/data", change("1/data", ATTRS, "proj:wkt2", lambda wkt: wkt[:-40])),
     Mutation("WKT no string", "native", "PJ-03", "/1/data", put("1/data", ATTRS, "proj:wkt2", {"a": 1})),
-    Mutation("PROJJSON of an ellipsoid", "native", "PJ-04", "/1", put("1", ATTRS, "proj:projjson", UTM33.to_projjson()["base_crs"]["datum_ensemble"] if "datum_ensemble" in UTM33.to_projjson()["base_crs"] else UTM33.to_projjson()["base_crs"]["datum"])),
-    Mutation("PROJJSON without a name", "native", "PJ-04", "/1", put("1", ATTRS, "proj:projjson", {k: v for k, v in UTM33.to_projjson().items() if k != "name"})),
+    Mutation(
+        "PROJJSON of an ellipsoid",
+        "native",
+        "PJ-04",
+        "/1",
+        put(
+            "1",
+            ATTRS,
+            "proj:projjson",
+            UTM33.to_projjson()["base_crs"]["datum_ensemble"]
+            if "datum_ensemble" in UTM33.to_projjson()["base_crs"]
+            else UTM33.to_projjson()["base_crs"]["datum"],
+        ),
+    ),
+    Mutation(
+        "PROJJSON without a name",
+        "native",
+        "PJ-04",
+        "/1",
+        put("1", ATTRS, "proj:projjson", {k: v for k, v in UTM33.to_projjson().items() if k != "name"}),
+    ),
     Mutation("PROJJSON no object", "native", "PJ-04", "/1", put("1", ATTRS, "proj:projjson", "EPSG:32633")),
     Mutation("null", "native", "PJ-05", "/1", put("1", ATTRS, "proj:projjson", None), severity=WARNING),
     Mutation("code alone", "native", "PJ-06", "/1", drop("1", ATTRS, "proj:wkt2"), severity=WARNING),
-    Mutation("code of another CRS", "native", "PJ-07", "/1", put("1", ATTRS, "proj:code", "EPSG:32632"), pointer="/attributes/proj:code"),
-    Mutation("WKT of another CRS", "native", "PJ-07", "/1/data", put("1/data", ATTRS, "proj:wkt2", UTM32.wkt2), pointer="/attributes/proj:wkt2"),
+    Mutation(
+        "code of another CRS",
+        "native",
+        "PJ-07",
+        "/1",
+        put("1", ATTRS, "proj:code", "EPSG:32632"),
+        pointer="/attributes/proj:code",
+    ),
+    Mutation(
+        "WKT of another CRS",
+        "native",
+        "PJ-07",
+        "/1/data",
+        put("1/data", ATTRS, "proj:wkt2", UTM32.wkt2),
+        pointer="/attributes/proj:wkt2",
+    ),
     Mutation("WKT of another CRS at the top", "native", "PJ-07", "/", put("", ATTRS, "proj:wkt2", UTM32.wkt2)),
-    Mutation("CRS at the top alone", "native", "PJ-09", "/1", together(*(
-        drop(path, ATTRS, key) for path in ("1", "1/data") for key in ("proj:code", "proj:wkt2")),
-        drop("1", ATTRS, ZC, 0), drop("1/data", ATTRS, ZC, 0)), severity=WARNING),
-    Mutation("half an override", "native", "PJ-10", "/1/data", together(
-        drop("1/data", ATTRS, "proj:wkt2"), put("1/data", ATTRS, "proj:code", "EPSG:32632"))),
-    Mutation("level of another CRS", "native", "PJ-11", "/2", together(*(
-        edit for path in ("2", "2/data") for edit in (
-            put(path, ATTRS, "proj:code", "EPSG:32632"), put(path, ATTRS, "proj:wkt2", UTM32.wkt2))))),
-    Mutation("top of another CRS", "native", "PJ-11", "/", together(
-        put("", ATTRS, "proj:code", "EPSG:32632"), put("", ATTRS, "proj:wkt2", UTM32.wkt2))),
-    Mutation("array of another CRS", "native", "PJ-11", "/2/data", together(
-        put("2/data", ATTRS, "proj:code", "EPSG:32632"), put("2/data", ATTRS, "proj:wkt2", UTM32.wkt2))),
+    Mutation(
+        "CRS at the top alone",
+        "native",
+        "PJ-09",
+        "/1",
+        together(
+            *(drop(path, ATTRS, key) for path in ("1", "1/data") for key in ("proj:code", "proj:wkt2")),
+            drop("1", ATTRS, ZC, 0),
+            drop("1/data", ATTRS, ZC, 0),
+        ),
+        severity=WARNING,
+    ),
+    Mutation(
+        "half an override",
+        "native",
+        "PJ-10",
+        "/1/data",
+        together(drop("1/data", ATTRS, "proj:wkt2"), put("1/data", ATTRS, "proj:code", "EPSG:32632")),
+    ),
+    Mutation(
+        "level of another CRS",
+        "native",
+        "PJ-11",
+        "/2",
+        together(
+            *(
+                edit
+                for path in ("2", "2/data")
+                for edit in (put(path, ATTRS, "proj:code", "EPSG:32632"), put(path, ATTRS, "proj:wkt2", UTM32.wkt2))
+            )
+        ),
+    ),
+    Mutation(
+        "top of another CRS",
+        "native",
+        "PJ-11",
+        "/",
+        together(put("", ATTRS, "proj:code", "EPSG:32632"), put("", ATTRS, "proj:wkt2", UTM32.wkt2)),
+    ),
+    Mutation(
+        "array of another CRS",
+        "native",
+        "PJ-11",
+        "/2/data",
+        together(put("2/data", ATTRS, "proj:code", "EPSG:32632"), put("2/data", ATTRS, "proj:wkt2", UTM32.wkt2)),
+    ),
     Mutation("retired epsg", "native", "PJ-12", "/1", put("1", ATTRS, "proj:epsg", 32633), severity=WARNING),
-    Mutation("only retired epsg", "native", "PJ-12", "/1", together(
-        drop("1", ATTRS, "proj:code"), drop("1", ATTRS, "proj:wkt2"), put("1", ATTRS, "proj:epsg", 32633)), severity=WARNING),
+    Mutation(
+        "only retired epsg",
+        "native",
+        "PJ-12",
+        "/1",
+        together(drop("1", ATTRS, "proj:code"), drop("1", ATTRS, "proj:wkt2"), put("1", ATTRS, "proj:epsg", 32633)),
+        severity=WARNING,
+    ),
     Mutation("retired box", "native", "PJ-12", "/1", put("1", ATTRS, "proj:bbox", [0, 0, 1, 1]), severity=WARNING),
 ]
 
 CF = [
     Mutation("no Conventions", "native", "CF-01", "/", drop("", ATTRS, "Conventions"), severity=WARNING),
-    Mutation("Conventions of another", "native", "CF-01", "/", put("", ATTRS, "Conventions", "ACDD-1.3"), severity=WARNING),
+    Mutation(
+        "Conventions of another", "native", "CF-01", "/", put("", ATTRS, "Conventions", "ACDD-1.3"), severity=WARNING
+    ),
     Mutation("grid_mapping of no form", "native", "CF-02", "/1/data", put("1/data", ATTRS, "grid_mapping", "crs: ")),
-    Mutation("grid_mapping no string", "native", "CF-02", "/1/data", put("1/data", ATTRS, "grid_mapping", ["spatial_ref"])),
+    Mutation(
+        "grid_mapping no string", "native", "CF-02", "/1/data", put("1/data", ATTRS, "grid_mapping", ["spatial_ref"])
+    ),
     Mutation("grid_mapping of nothing", "native", "CF-03", "/1/data", put("1/data", ATTRS, "grid_mapping", "crs")),
     Mutation("no grid mapping variable", "tms", "CF-03", "/9/spatial_ref", remove("9/spatial_ref")),
-    Mutation("grid_mapping coordinate of nothing", "native", "CF-03", "/1/data", put("1/data", ATTRS, "grid_mapping", "spatial_ref: x z")),
-    Mutation("unknown grid_mapping_name", "native", "CF-04", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "grid_mapping_name", "utm")),
-    Mutation("no grid_mapping_name", "native", "CF-04", "/1/spatial_ref", drop("1/spatial_ref", ATTRS, "grid_mapping_name")),
-    Mutation("parameter a word", "native", "CF-05", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "false_easting", "500000")),
-    Mutation("parameter missing", "native", "CF-05", "/1/spatial_ref", drop("1/spatial_ref", ATTRS, "longitude_of_central_meridian")),
-    Mutation("name a number", "native", "CF-05", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "prime_meridian_name", 0)),
-    Mutation("grid mapping with an axis", "native", "CF-06", "/1/spatial_ref", together(
-        put("1/spatial_ref", "shape", [1]), put("1/spatial_ref", "chunk_grid", "configuration", "chunk_shape", [1]),
-        drop("1/data", ATTRS, "coordinates")), severity=WARNING),
+    Mutation(
+        "grid_mapping coordinate of nothing",
+        "native",
+        "CF-03",
+        "/1/data",
+        put("1/data", ATTRS, "grid_mapping", "spatial_ref: x z"),
+    ),
+    Mutation(
+        "unknown grid_mapping_name",
+        "native",
+        "CF-04",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "grid_mapping_name", "utm"),
+    ),
+    Mutation(
+        "no grid_mapping_name", "native", "CF-04", "/1/spatial_ref", drop("1/spatial_ref", ATTRS, "grid_mapping_name")
+    ),
+    Mutation(
+        "parameter a word", "native", "CF-05", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "false_easting", "500000")
+    ),
+    Mutation(
+        "parameter missing",
+        "native",
+        "CF-05",
+        "/1/spatial_ref",
+        drop("1/spatial_ref", ATTRS, "longitude_of_central_meridian"),
+    ),
+    Mutation(
+        "name a number", "native", "CF-05", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "prime_meridian_name", 0)
+    ),
+    Mutation(
+        "grid mapping with an axis",
+        "native",
+        "CF-06",
+        "/1/spatial_ref",
+        together(
+            put("1/spatial_ref", "shape", [1]),
+            put("1/spatial_ref", "chunk_grid", "configuration", "chunk_shape", [1]),
+            drop("1/data", ATTRS, "coordinates"),
+        ),
+        severity=WARNING,
+    ),
     Mutation("crs_wkt broken", "native", "CF-07", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "crs_wkt", "PROJCRS[")),
-    Mutation("datum names incomplete", "native", "CF-08", "/1/spatial_ref", drop("1/spatial_ref", ATTRS, "prime_meridian_name")),
-    Mutation("projected name alone", "native", "CF-08", "/1/spatial_ref", together(*(
-        drop("1/spatial_ref", ATTRS, f"{name}_name") for name in (
-            "prime_meridian", "reference_ellipsoid", "horizontal_datum", "geographic_crs")))),
-    Mutation("spatial_ref of another CRS", "native", "CF-09", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "spatial_ref", UTM32.wkt2), severity=WARNING, pointer="/attributes/spatial_ref"),
-    Mutation("crs_wkt of another CRS", "native", "CF-09", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "crs_wkt", UTM32.wkt2), severity=WARNING, pointer="/attributes/crs_wkt"),
-    Mutation("spatial_ref broken", "native", "CF-09", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "spatial_ref", "here"), severity=WARNING),
-    Mutation("GeoTransform of five", "native", "CF-11", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "GeoTransform", "1 2 3 4 5")),
-    Mutation("GeoTransform an array", "native", "CF-11", "/1/spatial_ref", change("1/spatial_ref", ATTRS, "GeoTransform", str.split)),
-    Mutation("coordinate with a fill value", "native", "CF-13", "/1/x", put("1/x", ATTRS, "_FillValue", float64(float("nan")))),
-    Mutation("coordinate with missing value", "native", "CF-13", "/1/y", put("1/y", ATTRS, "missing_value", float64(-1.0))),
-    Mutation("coordinate of rank 2", "native", "CF-13", "/1/x", together(
-        put("1/x", "shape", [102, 1]), put("1/x", "dimension_names", ["x", "one"]),
-        put("1/x", "chunk_grid", "configuration", "chunk_shape", [102, 1]))),
+    Mutation(
+        "datum names incomplete",
+        "native",
+        "CF-08",
+        "/1/spatial_ref",
+        drop("1/spatial_ref", ATTRS, "prime_meridian_name"),
+    ),
+    Mutation(
+        "projected name alone",
+        "native",
+        "CF-08",
+        "/1/spatial_ref",
+        together(
+            *(
+                drop("1/spatial_ref", ATTRS, f"{name}_name")
+                for name in ("prime_meridian", "reference_ellipsoid", "horizontal_datum", "geographic_crs")
+            )
+        ),
+    ),
+    Mutation(
+        "spatial_ref of another CRS",
+        "native",
+        "CF-09",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "spatial_ref", UTM32.wkt2),
+        severity=WARNING,
+        pointer="/attributes/spatial_ref",
+    ),
+    Mutation(
+        "crs_wkt of another CRS",
+        "native",
+        "CF-09",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "crs_wkt", UTM32.wkt2),
+        severity=WARNING,
+        pointer="/attributes/crs_wkt",
+    ),
+    Mutation(
+        "spatial_ref broken",
+        "native",
+        "CF-09",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "spatial_ref", "here"),
+        severity=WARNING,
+    ),
+    Mutation(
+        "GeoTransform of five",
+        "native",
+        "CF-11",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "GeoTransform", "1 2 3 4 5"),
+    ),
+    Mutation(
+        "GeoTransform an array",
+        "native",
+        "CF-11",
+        "/1/spatial_ref",
+        change("1/spatial_ref", ATTRS, "GeoTransform", str.split),
+    ),
+    Mutation(
+        "coordinate with a fill value",
+        "native",
+        "CF-13",
+        "/1/x",
+        put("1/x", ATTRS, "_FillValue", float64(float("nan"))),
+    ),
+    Mutation(
+        "coordinate with missing value", "native", "CF-13", "/1/y", put("1/y", ATTRS, "missing_value", float64(-1.0))
+    ),
+    Mutation(
+        "coordinate of rank 2",
+        "native",
+        "CF-13",
+        "/1/x",
+        together(
+            put("1/x", "shape", [102, 1]),
+            put("1/x", "dimension_names", ["x", "one"]),
+            put("1/x", "chunk_grid", "configuration", "chunk_shape", [102, 1]),
+        ),
+    ),
     Mutation("axis unknown", "native", "CF-14", "/1/x", put("1/x", ATTRS, "axis", "E")),
     Mutation("axis of the other", "native", "CF-14", "/1/x", put("1/x", ATTRS, "axis", "Y")),
     Mutation("axis on data", "native", "CF-14", "/1/data", put("1/data", ATTRS, "axis", "Z")),
@@ -348,18 +686,42 @@ CF = [
     Mutation("kilometres", "native", "CF-15", "/1/y", put("1/y", ATTRS, "units", "km")),
     Mutation("degrees of a projection", "native", "CF-15", "/1/y", put("1/y", ATTRS, "units", "degrees")),
     Mutation("metres of a longitude", "degrees", "CF-16", "/1/lon", put("1/lon", ATTRS, "units", "m")),
-    Mutation("standard name of y", "degrees", "CF-16", "/1/lat", put("1/lat", ATTRS, "standard_name", "projection_y_coordinate")),
+    Mutation(
+        "standard name of y",
+        "degrees",
+        "CF-16",
+        "/1/lat",
+        put("1/lat", ATTRS, "standard_name", "projection_y_coordinate"),
+    ),
     Mutation("no units", "degrees", "CF-16", "/1/lat", drop("1/lat", ATTRS, "units"), severity=WARNING),
-    Mutation("coordinates of nothing", "native", "CF-17", "/1/data", put("1/data", ATTRS, "coordinates", "spatial_ref time")),
-    Mutation("coordinates no string", "native", "CF-17", "/1/data", put("1/data", ATTRS, "coordinates", ["spatial_ref"])),
+    Mutation(
+        "coordinates of nothing", "native", "CF-17", "/1/data", put("1/data", ATTRS, "coordinates", "spatial_ref time")
+    ),
+    Mutation(
+        "coordinates no string", "native", "CF-17", "/1/data", put("1/data", ATTRS, "coordinates", ["spatial_ref"])
+    ),
     Mutation("coordinates of other axes", "native", "CF-17", "/1/x", put("1/x", ATTRS, "coordinates", "y")),
     Mutation("scale of zero", "packed", "CF-20", "/1/height", put("1/height", ATTRS, "scale_factor", 0)),
     Mutation("offset a word", "packed", "CF-20", "/1/height", put("1/height", ATTRS, "add_offset", "5")),
-    Mutation("packed floats", "native", "CF-21", "/x", add("x", array(attributes={"scale_factor": 2.0}))),
+    Mutation("packed floats", "native", "CF-21", "/series", add("series", array(attributes={"scale_factor": 2.0}))),
     Mutation("missing value too large", "packed", "CF-22", "/1/height", put("1/height", ATTRS, "_FillValue", 70000)),
     Mutation("valid range too large", "packed", "CF-22", "/1/height", put("1/height", ATTRS, "valid_max", 70000)),
-    Mutation("fill inside the range", "packed", "CF-23", "/1/height", put("1/height", ATTRS, "valid_min", -5), severity=WARNING),
-    Mutation("missing value differs", "packed", "CF-23", "/1/height", put("1/height", ATTRS, "missing_value", -2), severity=WARNING),
+    Mutation(
+        "fill inside the range",
+        "packed",
+        "CF-23",
+        "/1/height",
+        put("1/height", ATTRS, "valid_min", -5),
+        severity=WARNING,
+    ),
+    Mutation(
+        "missing value differs",
+        "packed",
+        "CF-23",
+        "/1/height",
+        put("1/height", ATTRS, "missing_value", -2),
+        severity=WARNING,
+    ),
     Mutation("two ranges", "packed", "CF-23", "/1/height", put("1/height", ATTRS, "valid_range", [0, 9])),
     Mutation("fill value a list", "packed", "CF-23", "/1/height", put("1/height", ATTRS, "_FillValue", [-1])),
 ]
@@ -369,8 +731,13 @@ ZARR = [
     Mutation("array no object", "native", "ZARR-01", "/1/data", raw=add("1/data", b"[]")),
     Mutation("array not UTF-8", "native", "ZARR-01", "/1/data", raw=add("1/data", b'{"a": "\xff"}')),
     Mutation("array with NaN", "native", "ZARR-01", "/1/data", raw=add("1/data", b'{"zarr_format": NaN}')),
-    Mutation("key twice", "native", "ZARR-01", "/1/x", raw=lambda d: d.__setitem__(
-        "1/x", __import__("json").dumps(d["1/x"])[:-1].encode() + b', "shape": [102]}')),
+    Mutation(
+        "key twice",
+        "native",
+        "ZARR-01",
+        "/1/x",
+        raw=lambda d: d.__setitem__("1/x", __import__("json").dumps(d["1/x"])[:-1].encode() + b', "shape": [102]}'),
+    ),
     Mutation("no shape", "native", "ZARR-01", "/1/data", drop("1/data", "shape")),
     Mutation("no codecs", "native", "ZARR-01", "/1/data", drop("1/data", "codecs")),
     Mutation("unknown data type", "native", "ZARR-01", "/1/data", put("1/data", "data_type", "float33")),
@@ -387,47 +754,177 @@ ZARR = [
     Mutation("unknown key", "native", "ZARR-04", "/1/data", put("1/data", "colour", "red")),
     Mutation("names of another rank", "native", "ZARR-05", "/1/data", put("1/data", "dimension_names", ["y", "x"])),
     Mutation("names numbers", "native", "ZARR-05", "/1/data", put("1/data", "dimension_names", [1, 2, 3])),
-    Mutation("a name twice", "native", "ZARR-05", "/x", add("x", array(
-        shape=[4, 4], chunk_grid={"name": "regular", "configuration": {"chunk_shape": [4, 4]}},
-        dimension_names=["a", "a"], fill_value="NaN")), severity=WARNING),
+    Mutation(
+        "a name twice",
+        "native",
+        "ZARR-05",
+        "/square",
+        add(
+            "square",
+            array(
+                shape=[4, 4],
+                chunk_grid={"name": "regular", "configuration": {"chunk_shape": [4, 4]}},
+                dimension_names=["a", "a"],
+                fill_value="NaN",
+            ),
+        ),
+        severity=WARNING,
+    ),
     Mutation("reserved name", "native", "ZARR-06", "/__x", add("__x", array())),
     Mutation("asset of dots", "native", "ZARR-06", "/", put("", *LAYOUT, 3, "asset", "./3")),
     Mutation("fill value null", "native", "ZARR-07", "/1/data", put("1/data", "fill_value", None)),
     Mutation("fill value too large", "packed", "ZARR-07", "/1/height", put("1/height", "fill_value", 70000)),
     Mutation("fill value a word", "native", "ZARR-07", "/1/data", put("1/data", "fill_value", "nan")),
-    Mutation("chunk of zero", "native", "ZARR-08", "/1/data", put("1/data", "chunk_grid", "configuration", "chunk_shape", [1, 0, 128])),
-    Mutation("chunk of another rank", "native", "ZARR-08", "/1/data", put("1/data", "chunk_grid", "configuration", "chunk_shape", [128, 128])),
-    Mutation("irregular chunks", "native", "ZARR-08", "/1/data", put("1/data", "chunk_grid", "name", "rectilinear"), severity=WARNING),
-    Mutation("unknown separator", "native", "ZARR-08", "/1/data", put("1/data", "chunk_key_encoding", "configuration", "separator", "-")),
-    Mutation("unknown chunk keys", "native", "ZARR-08", "/1/data", put("1/data", "chunk_key_encoding", "name", "hilbert")),
-    Mutation("chunks that do not divide", "native", "ZARR-09", "/1/data", put("1/data", "codecs", 0, "configuration", "chunk_shape", [1, 48, 64])),
-    Mutation("shard without index codecs", "native", "ZARR-09", "/1/data", drop("1/data", "codecs", 0, "configuration", "index_codecs")),
-    Mutation("index in the middle", "native", "ZARR-09", "/1/data", put("1/data", "codecs", 0, "configuration", "index_location", "middle")),
+    Mutation(
+        "chunk of zero",
+        "native",
+        "ZARR-08",
+        "/1/data",
+        put("1/data", "chunk_grid", "configuration", "chunk_shape", [1, 0, 128]),
+    ),
+    Mutation(
+        "chunk of another rank",
+        "native",
+        "ZARR-08",
+        "/1/data",
+        put("1/data", "chunk_grid", "configuration", "chunk_shape", [128, 128]),
+    ),
+    Mutation(
+        "irregular chunks",
+        "native",
+        "ZARR-08",
+        "/1/data",
+        put("1/data", "chunk_grid", "name", "rectilinear"),
+        severity=WARNING,
+    ),
+    Mutation(
+        "unknown separator",
+        "native",
+        "ZARR-08",
+        "/1/data",
+        put("1/data", "chunk_key_encoding", "configuration", "separator", "-"),
+    ),
+    Mutation(
+        "unknown chunk keys", "native", "ZARR-08", "/1/data", put("1/data", "chunk_key_encoding", "name", "hilbert")
+    ),
+    Mutation(
+        "chunks that do not divide",
+        "native",
+        "ZARR-09",
+        "/1/data",
+        put("1/data", "codecs", 0, "configuration", "chunk_shape", [1, 48, 64]),
+    ),
+    Mutation(
+        "shard without index codecs",
+        "native",
+        "ZARR-09",
+        "/1/data",
+        drop("1/data", "codecs", 0, "configuration", "index_codecs"),
+    ),
+    Mutation(
+        "index in the middle",
+        "native",
+        "ZARR-09",
+        "/1/data",
+        put("1/data", "codecs", 0, "configuration", "index_location", "middle"),
+    ),
     Mutation("codecs out of order", "tms", "ZARR-10", "/9/red", change("9/red", "codecs", lambda codecs: codecs[::-1])),
     Mutation("no byte order", "tms", "ZARR-10", "/9/dem", drop("9/dem", "codecs", 0, "configuration")),
     Mutation("unknown codec", "tms", "ZARR-10", "/9/red", put("9/red", "codecs", 1, "name", "jpeg"), severity=WARNING),
     Mutation("fill values differ", "tms", "ZARR-11", "/9/red", put("9/red", "fill_value", 0), severity=WARNING),
-    Mutation("no missing value", "native", "ZARR-12", "/1/data", lambda d: [d[f"{i}/data"][ATTRS].pop("_FillValue") for i in (1,)] and [d[f"{i}/data"][ATTRS].pop("_FillValue", None) for i in range(4)] and [d[f"{i}/data"].__setitem__("fill_value", "NaN") for i in (0, 2, 3)], severity=WARNING),
+    Mutation(
+        "no missing value",
+        "native",
+        "ZARR-12",
+        "/1/data",
+        lambda d: (
+            [d[f"{i}/data"][ATTRS].pop("_FillValue") for i in (1,)]
+            and [d[f"{i}/data"][ATTRS].pop("_FillValue", None) for i in range(4)]
+            and [d[f"{i}/data"].__setitem__("fill_value", "NaN") for i in (0, 2, 3)]
+        ),
+        severity=WARNING,
+    ),
     Mutation("missing value a number", "native", "ZARR-13", "/1/data", put("1/data", ATTRS, "_FillValue", -9999.0)),
     Mutation("missing value broken", "packed", "ZARR-13", "/1/height", put("1/height", ATTRS, "_FillValue", -1.5)),
     Mutation("missing value a word", "packed", "ZARR-13", "/1/height", put("1/height", ATTRS, "_FillValue", "NaN")),
-    Mutation("node not consolidated", "native", "ZARR-20", "/", raw=drop("", "consolidated_metadata", "metadata", "1/data")),
-    Mutation("level not consolidated", "native", "ZARR-20", "/", raw=lambda d: [d[""]["consolidated_metadata"]["metadata"].pop(k) for k in ("1", "1/x", "1/y", "1/data", "1/spatial_ref")]),
+    Mutation(
+        "node not consolidated", "native", "ZARR-20", "/", raw=drop("", "consolidated_metadata", "metadata", "1/data")
+    ),
+    Mutation(
+        "level not consolidated",
+        "native",
+        "ZARR-20",
+        "/",
+        raw=lambda d: [
+            d[""]["consolidated_metadata"]["metadata"].pop(k) for k in ("1", "1/x", "1/y", "1/data", "1/spatial_ref")
+        ],
+    ),
     Mutation("array document gone", "native", "ZARR-20", "/1/data", raw=lose("1/data")),
     Mutation("level gone in the store", "native", "ZARR-20", "/1", raw=remove("1")),
-    Mutation("consolidated must be understood", "native", "ZARR-20", "/", raw=put("", "consolidated_metadata", "must_understand", True)),
+    Mutation(
+        "consolidated must be understood",
+        "native",
+        "ZARR-20",
+        "/",
+        raw=put("", "consolidated_metadata", "must_understand", True),
+    ),
     Mutation("consolidated no object", "native", "ZARR-20", "/", raw=put("", "consolidated_metadata", "all")),
-    Mutation("consolidated entry no object", "native", "ZARR-20", "/", raw=put("", "consolidated_metadata", "metadata", "1/data", 5)),
-    Mutation("nested copy stale", "nested", "ZARR-21", "/a/b", raw=put("a/b", "consolidated_metadata", "metadata", "1/data", ATTRS, "long_name", "old")),
-    Mutation("nested copy incomplete", "nested", "ZARR-21", "/a/b", raw=drop("a/b", "consolidated_metadata", "metadata", "1/data")),
-    Mutation("copy stale", "native", "ZARR-22", "/1/data", raw=put("", "consolidated_metadata", "metadata", "1/data", ATTRS, "spatial:shape", [9, 9])),
+    Mutation(
+        "consolidated entry no object",
+        "native",
+        "ZARR-20",
+        "/",
+        raw=put("", "consolidated_metadata", "metadata", "1/data", 5),
+    ),
+    Mutation(
+        "nested copy stale",
+        "nested",
+        "ZARR-21",
+        "/a/b",
+        raw=put("a/b", "consolidated_metadata", "metadata", "1/data", ATTRS, "long_name", "old"),
+    ),
+    Mutation(
+        "nested copy incomplete",
+        "nested",
+        "ZARR-21",
+        "/a/b",
+        raw=drop("a/b", "consolidated_metadata", "metadata", "1/data"),
+    ),
+    Mutation(
+        "copy stale",
+        "native",
+        "ZARR-22",
+        "/1/data",
+        raw=put("", "consolidated_metadata", "metadata", "1/data", ATTRS, "spatial:shape", [9, 9]),
+    ),
     Mutation("own document changed", "native", "ZARR-22", "/1/data", raw=put("1/data", ATTRS, "spatial:shape", [9, 9])),
-    Mutation("own transform changed", "native", "ZARR-22", "/1/data", raw=change("1/data", ATTRS, "spatial:transform", scaled(0, 2))),
+    Mutation(
+        "own transform changed",
+        "native",
+        "ZARR-22",
+        "/1/data",
+        raw=change("1/data", ATTRS, "spatial:transform", scaled(0, 2)),
+    ),
     Mutation("own document broken", "native", "ZARR-22", "/1/data", raw=put("1/data", "shape", "many")),
     Mutation("own registration changed", "native", "ZARR-22", "/1/data", raw=drop("1/data", ATTRS, ZC, 0)),
-    Mutation("own document changed below two copies", "nested", "ZARR-22", "/a/b/1/data", raw=put("a/b/1/data", ATTRS, "spatial:shape", [9, 9])),
-    Mutation("v2 names", "native", "ZARR-30", "/1/data", put("1/data", ATTRS, "_ARRAY_DIMENSIONS", ["band", "y", "x"]), severity=WARNING),
-    Mutation("v2 names that differ", "native", "ZARR-30", "/1/data", put("1/data", ATTRS, "_ARRAY_DIMENSIONS", ["y", "x"])),
+    Mutation(
+        "own document changed below two copies",
+        "nested",
+        "ZARR-22",
+        "/a/b/1/data",
+        raw=put("a/b/1/data", ATTRS, "spatial:shape", [9, 9]),
+    ),
+    Mutation(
+        "v2 names",
+        "native",
+        "ZARR-30",
+        "/1/data",
+        put("1/data", ATTRS, "_ARRAY_DIMENSIONS", ["band", "y", "x"]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "v2 names that differ", "native", "ZARR-30", "/1/data", put("1/data", ATTRS, "_ARRAY_DIMENSIONS", ["y", "x"])
+    ),
     Mutation("coordinate on another axis", "native", "ZARR-31", "/1/x", put("1/x", "dimension_names", ["col"])),
     Mutation("coordinate without axis", "native", "ZARR-31", "/1/x", drop("1/x", "dimension_names")),
     Mutation("coordinate of another size", "native", "ZARR-32", "/1/x", put("1/x", "shape", [103])),
@@ -446,77 +943,237 @@ TILES = [
     Mutation("origin of three", "own", "TMS-02", "/", put("", *MATRICES, 1, "pointOfOrigin", [1, 2, 3])),
     Mutation("matrix id a number", "own", "TMS-02", "/", put("", *MATRICES, 1, "id", 5)),
     Mutation("id twice", "own", "TMS-03", "/", put("", *MATRICES, 1, "id", "far")),
-    Mutation("scale twice", "own", "TMS-03", "/", change("", *MATRICES, 1, "scaleDenominator", lambda scale: scale * 2)),
+    Mutation(
+        "scale twice", "own", "TMS-03", "/", change("", *MATRICES, 1, "scaleDenominator", lambda scale: scale * 2)
+    ),
     Mutation("unknown corner", "own", "TMS-04", "/", put("", *MATRICES, 1, "cornerOfOrigin", "bottomRight")),
-    Mutation("scale off", "own", "TMS-05", "/", change("", *MATRICES, 1, "scaleDenominator", lambda scale: scale * 1.5)),
-    Mutation("scale rounded", "own", "TMS-05", "/", change("", *MATRICES, 1, "scaleDenominator", round), severity=WARNING),
+    Mutation(
+        "scale off", "own", "TMS-05", "/", change("", *MATRICES, 1, "scaleDenominator", lambda scale: scale * 1.5)
+    ),
+    Mutation(
+        "scale rounded", "own", "TMS-05", "/", change("", *MATRICES, 1, "scaleDenominator", round), severity=WARNING
+    ),
     Mutation("cell off", "own", "TMS-05", "/", put("", *MATRICES, 1, "cellSize", 21.0)),
-    Mutation("origins exchanged", "own", "TMS-06", "/", together(*(
-        change("", *MATRICES, index, "pointOfOrigin", lambda pair: pair[::-1]) for index in range(3)))),
-    Mutation("one origin exchanged", "own", "TMS-06", "/", change("", *MATRICES, 1, "pointOfOrigin", lambda pair: pair[::-1])),
-    Mutation("origins exchanged in a registered set", "tms", "TMS-06", "/", together(*(
-        change("", *MATRICES, index, "pointOfOrigin", lambda pair: pair[::-1]) for index in range(3)))),
+    Mutation(
+        "origins exchanged",
+        "own",
+        "TMS-06",
+        "/",
+        together(*(change("", *MATRICES, index, "pointOfOrigin", lambda pair: pair[::-1]) for index in range(3))),
+    ),
+    Mutation(
+        "one origin exchanged", "own", "TMS-06", "/", change("", *MATRICES, 1, "pointOfOrigin", lambda pair: pair[::-1])
+    ),
+    Mutation(
+        "origins exchanged in a registered set",
+        "tms",
+        "TMS-06",
+        "/",
+        together(*(change("", *MATRICES, index, "pointOfOrigin", lambda pair: pair[::-1]) for index in range(3))),
+    ),
     Mutation("unknown crs", "own", "TMS-07", "/", put("", *TMS, "crs", "http://www.opengis.net/def/crs/EPSG/0/999999")),
     Mutation("crs as text", "own", "TMS-07", "/", put("", *TMS, "crs", {"wkt": UTM33.wkt2})),
-    Mutation("crs by reference", "own", "TMS-07", "/", put("", *TMS, "crs", {"referenceSystem": {"a": 1}}), severity=WARNING),
-    Mutation("bounding box elsewhere", "own", "TMS-08", "/", put("", *TMS, "boundingBox", {"lowerLeft": [0, 0], "upperRight": [1, 1]}), severity=WARNING),
-    Mutation("coalesced rows beyond", "own", "TMS-10", "/", put("", *MATRICES, 0, "variableMatrixWidths", [{"coalesce": 2, "minTileRow": 0, "maxTileRow": 9}])),
-    Mutation("coalesce of one", "own", "TMS-10", "/", put("", *MATRICES, 0, "variableMatrixWidths", [{"coalesce": 1, "minTileRow": 0, "maxTileRow": 1}])),
-    Mutation("set of another crs", "own", "TMS-11", "/", put("", *TMS, "crs", "http://www.opengis.net/def/crs/EPSG/0/32632")),
-    Mutation("set of another crs and unit", "tms", "TMS-11", "/", put("", *TMS, "crs", "http://www.opengis.net/def/crs/EPSG/0/4326")),
-    Mutation("not of the scale set", "own", "TMS-11", "/", put(
-        "", *TMS, "wellKnownScaleSet", "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible")),
+    Mutation(
+        "crs by reference", "own", "TMS-07", "/", put("", *TMS, "crs", {"referenceSystem": {"a": 1}}), severity=WARNING
+    ),
+    Mutation(
+        "bounding box elsewhere",
+        "own",
+        "TMS-08",
+        "/",
+        put("", *TMS, "boundingBox", {"lowerLeft": [0, 0], "upperRight": [1, 1]}),
+        severity=WARNING,
+    ),
+    Mutation(
+        "coalesced rows beyond",
+        "own",
+        "TMS-10",
+        "/",
+        put("", *MATRICES, 0, "variableMatrixWidths", [{"coalesce": 2, "minTileRow": 0, "maxTileRow": 9}]),
+    ),
+    Mutation(
+        "coalesce of one",
+        "own",
+        "TMS-10",
+        "/",
+        put("", *MATRICES, 0, "variableMatrixWidths", [{"coalesce": 1, "minTileRow": 0, "maxTileRow": 1}]),
+    ),
+    Mutation(
+        "set of another crs", "own", "TMS-11", "/", put("", *TMS, "crs", "http://www.opengis.net/def/crs/EPSG/0/32632")
+    ),
+    Mutation(
+        "set of another crs and unit",
+        "tms",
+        "TMS-11",
+        "/",
+        put("", *TMS, "crs", "http://www.opengis.net/def/crs/EPSG/0/4326"),
+    ),
+    Mutation(
+        "not of the scale set",
+        "own",
+        "TMS-11",
+        "/",
+        put("", *TMS, "wellKnownScaleSet", "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"),
+    ),
     Mutation("limits in reverse", "own", "TMS-12", "/", put("", *LIMITS, "mid", "minTileRow", 9)),
     Mutation("limits beyond the matrix", "own", "TMS-12", "/", put("", *LIMITS, "mid", "maxTileCol", 8)),
-    Mutation("limits of no matrix", "own", "TMS-12", "/", lambda d: d[""][ATTRS]["multiscales"]["tile_matrix_limits"].update(
-        middle={**d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("mid"), "tileMatrix": "middle"})),
+    Mutation(
+        "limits of no matrix",
+        "own",
+        "TMS-12",
+        "/",
+        lambda d: d[""][ATTRS]["multiscales"]["tile_matrix_limits"].update(
+            middle={**d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("mid"), "tileMatrix": "middle"}
+        ),
+    ),
     Mutation("limits of another key", "own", "TMS-12", "/", put("", *LIMITS, "mid", "tileMatrix", "far")),
     Mutation("limits no object", "own", "TMS-12", "/", put("", *LIMITS, "all")),
     Mutation("matrix id unlike level and limits", "own", "TMS-12", "/", put("", *MATRICES, 1, "id", "middle")),
     Mutation("limits incomplete", "own", "TMS-12", "/", drop("", *LIMITS, "mid", "maxTileCol")),
-    Mutation("registered cell off", "tms", "TMS-16", "/", change("", *MATRICES, 1, "cellSize", lambda cell: cell * 1.001)),
-    Mutation("registered scale rounded", "tms", "TMS-16", "/", change("", *MATRICES, 1, "scaleDenominator", lambda scale: round(scale, 3))),
+    Mutation(
+        "registered cell off", "tms", "TMS-16", "/", change("", *MATRICES, 1, "cellSize", lambda cell: cell * 1.001)
+    ),
+    Mutation(
+        "registered scale rounded",
+        "tms",
+        "TMS-16",
+        "/",
+        change("", *MATRICES, 1, "scaleDenominator", lambda scale: round(scale, 3)),
+    ),
     Mutation("registered tile size", "tms", "TMS-16", "/", put("", *MATRICES, 1, "tileWidth", 512)),
     Mutation("registered id", "tms", "TMS-16", "/", put("", *MATRICES, 1, "id", "nine")),
-    Mutation("cell and scale off", "own", "TMS-20", "/", together(
-        put("", *MATRICES, 1, "cellSize", 21.0), put("", *MATRICES, 1, "scaleDenominator", 21 / 0.28e-3))),
-    Mutation("origin half a cell off", "own", "TMS-21", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 10.0))),
-    Mutation("origin some cells off", "own", "TMS-22", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 200.0))),
-    Mutation("chunk no tile", "own", "TMS-22", "/mid/gray", put("mid/gray", "chunk_grid", "configuration", "chunk_shape", [128, 128])),
+    Mutation(
+        "cell and scale off",
+        "own",
+        "TMS-20",
+        "/",
+        together(put("", *MATRICES, 1, "cellSize", 21.0), put("", *MATRICES, 1, "scaleDenominator", 21 / 0.28e-3)),
+    ),
+    Mutation(
+        "origin half a cell off", "own", "TMS-21", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 10.0))
+    ),
+    Mutation(
+        "origin some cells off", "own", "TMS-22", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 200.0))
+    ),
+    Mutation(
+        "chunk no tile",
+        "own",
+        "TMS-22",
+        "/mid/gray",
+        put("mid/gray", "chunk_grid", "configuration", "chunk_shape", [128, 128]),
+    ),
     Mutation("limits one row off", "own", "TMS-23", "/", change("", *LIMITS, "mid", "maxTileRow", lambda row: row + 1)),
     Mutation("no limits of a level", "own", "TMS-23", "/", drop("", *LIMITS, "mid")),
     Mutation("no limits", "own", "TMS-23", "/", drop("", *LIMITS)),
-    Mutation("origin a tile off", "own", "TMS-23", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 64 * 20.0))),
-    Mutation("numbered from the finest", "own", "TMS-24", "/", lambda d: [
-        m.update(id=i) for m, i in zip(d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"], ("near", "mid", "far"), strict=True)]),
-    Mutation("matrix without a level", "own", "XC-11", "/", change("", *MATRICES, lambda found: [
-        *found, {**found[-1], "id": "nearest", "cellSize": 5.0, "scaleDenominator": 5 / 0.28e-3}]), severity=WARNING),
-    Mutation("level without a matrix", "own", "XC-11", "/", lambda d: [
-        d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"].pop(0), d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("far")]),
+    Mutation(
+        "origin a tile off", "own", "TMS-23", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 64 * 20.0))
+    ),
+    Mutation(
+        "numbered from the finest",
+        "own",
+        "TMS-24",
+        "/",
+        lambda d: [
+            m.update(id=i)
+            for m, i in zip(
+                d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"], ("near", "mid", "far"), strict=True
+            )
+        ],
+    ),
+    Mutation(
+        "matrix without a level",
+        "own",
+        "XC-11",
+        "/",
+        change(
+            "",
+            *MATRICES,
+            lambda found: [*found, {**found[-1], "id": "nearest", "cellSize": 5.0, "scaleDenominator": 5 / 0.28e-3}],
+        ),
+        severity=WARNING,
+    ),
+    Mutation(
+        "level without a matrix",
+        "own",
+        "XC-11",
+        "/",
+        lambda d: [
+            d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"].pop(0),
+            d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("far"),
+        ],
+    ),
 ]
 
 GEOMETRY = [
-    Mutation("box of an array", "native", "XC-01", "/1/data", change("1/data", ATTRS, "spatial:bbox", shifted(2, 20.0))),
+    Mutation(
+        "box of an array", "native", "XC-01", "/1/data", change("1/data", ATTRS, "spatial:bbox", shifted(2, 20.0))
+    ),
     Mutation("box of a level", "native", "XC-01", "/1", change("1", ATTRS, "spatial:bbox", shifted(1, -1.0))),
-    Mutation("transform of an array", "native", "XC-02", "/1/data", change("1/data", ATTRS, "spatial:transform", scaled(0, 1.01))),
+    Mutation(
+        "transform of an array",
+        "native",
+        "XC-02",
+        "/1/data",
+        change("1/data", ATTRS, "spatial:transform", scaled(0, 1.01)),
+    ),
     Mutation("transform of a level", "native", "XC-02", "/1", change("1", ATTRS, "spatial:transform", shifted(2, 5.0))),
-    Mutation("transform in the layout", "native", "XC-02", "/", change("", *LAYOUT, 1, "spatial:transform", scaled(4, 0.5))),
-    Mutation("first transform in the layout", "tms", "XC-02", "/", change("", *LAYOUT, 0, "spatial:transform", shifted(2, 1000.0))),
+    Mutation(
+        "transform in the layout", "native", "XC-02", "/", change("", *LAYOUT, 1, "spatial:transform", scaled(4, 0.5))
+    ),
+    Mutation(
+        "first transform in the layout",
+        "tms",
+        "XC-02",
+        "/",
+        change("", *LAYOUT, 0, "spatial:transform", shifted(2, 1000.0)),
+    ),
     Mutation("shape in the layout", "native", "XC-02", "/", put("", *LAYOUT, 1, "spatial:shape", [150, 102])),
     Mutation("shape of a level", "native", "XC-02", "/1", put("1", ATTRS, "spatial:shape", [150, 102])),
-    Mutation("transform of the top", "native", "XC-02", "/", put("", ATTRS, "spatial:transform", [20.0, 0, 5e5, 0, -20.0, 5e6]), severity=WARNING),
+    Mutation(
+        "transform of the top",
+        "native",
+        "XC-02",
+        "/",
+        put("", ATTRS, "spatial:transform", [20.0, 0, 5e5, 0, -20.0, 5e6]),
+        severity=WARNING,
+    ),
     Mutation("scale off", "native", "XC-03", "/", put("", *LAYOUT, 1, "transform", "scale", [3.0, 2.0])),
     Mutation("box of the top", "native", "XC-07", "/", change("", ATTRS, "spatial:bbox", shifted(0, -10.0))),
-    Mutation("projection parameter", "native", "XC-08", "/1/spatial_ref", put("1/spatial_ref", ATTRS, "longitude_of_central_meridian", 9.0)),
-    Mutation("grid mapping of another CRS", "native", "XC-08", "/1/spatial_ref", together(
-        put("1/spatial_ref", ATTRS, "spatial_ref", UTM32.wkt2), put("1/spatial_ref", ATTRS, "crs_wkt", UTM32.wkt2))),
-    Mutation("GeoTransform off", "native", "XC-09", "/1/spatial_ref", change("1/spatial_ref", ATTRS, "GeoTransform", lambda text: text.replace("500000.0", "500010.0"))),
+    Mutation(
+        "projection parameter",
+        "native",
+        "XC-08",
+        "/1/spatial_ref",
+        put("1/spatial_ref", ATTRS, "longitude_of_central_meridian", 9.0),
+    ),
+    Mutation(
+        "grid mapping of another CRS",
+        "native",
+        "XC-08",
+        "/1/spatial_ref",
+        together(
+            put("1/spatial_ref", ATTRS, "spatial_ref", UTM32.wkt2), put("1/spatial_ref", ATTRS, "crs_wkt", UTM32.wkt2)
+        ),
+    ),
+    Mutation(
+        "GeoTransform off",
+        "native",
+        "XC-09",
+        "/1/spatial_ref",
+        change("1/spatial_ref", ATTRS, "GeoTransform", lambda text: text.replace("500000.0", "500010.0")),
+    ),
     Mutation("variable missing", "tms", "XC-10", "/9", remove("9/dem")),
     Mutation("variable too many", "tms", "XC-10", "/9", lambda d: d.__setitem__("9/extra", {**d["9/red"]})),
     Mutation("coordinate missing", "tms", "XC-10", "/9", remove("9/x")),
     Mutation("data type", "tms", "XC-10", "/9/dem", put("9/dem", "data_type", "float64")),
     Mutation("scale factor", "packed", "XC-10", "/1/height", put("1/height", ATTRS, "scale_factor", 0.02)),
-    Mutation("both fill values", "tms", "XC-10", "/9/red", together(put("9/red", ATTRS, "_FillValue", 254), put("9/red", "fill_value", 254))),
+    Mutation(
+        "both fill values",
+        "tms",
+        "XC-10",
+        "/9/red",
+        together(put("9/red", ATTRS, "_FillValue", 254), put("9/red", "fill_value", 254)),
+    ),
     Mutation("size of the other axis", "native", "XC-10", "/1/data", put("1/data", "shape", [3, 151, 102])),
 ]
 

@@ -12,6 +12,7 @@ from geozarr import (
     LimitError,
     MetadataError,
     ParameterError,
+    SourceChangedError,
     StoreError,
     TargetExistsError,
     TileLimits,
@@ -67,6 +68,11 @@ CASES = [
         LimitError("document size in bytes", allowed=10, found=2000),
         {"limit": "document size in bytes", "allowed": 10, "found": 2000},
         ("document size in bytes", "2,000", "10"),
+    ),
+    (
+        SourceChangedError("a.tif", before="10 bytes", now="12 bytes"),
+        {"source": "a.tif", "before": "10 bytes", "now": "12 bytes"},
+        ("a.tif", "10 bytes", "12 bytes"),
     ),
     (
         StoreError("put", "0/zarr.json", attempts=3),

@@ -123,9 +123,7 @@ def _whole_corners(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _global(west: float, *, cell: float = 0.5) -> Grid:
-    return Grid(
-        (round(180 / cell), round(360 / cell)), Affine(cell, 0, west, 0, -cell, 90), crs.from_code("EPSG:4326")
-    )
+    return Grid((round(180 / cell), round(360 / cell)), Affine(cell, 0, west, 0, -cell, 90), crs.from_code("EPSG:4326"))
 
 
 def _turns_apart(found: np.ndarray, exact: np.ndarray, *, width: int) -> np.ndarray:

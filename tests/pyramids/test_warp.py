@@ -58,9 +58,7 @@ def resample(
     )
 
 
-def by_oracle(
-    values: np.ndarray, valid: np.ndarray, cols: np.ndarray, rows: np.ndarray, method: str
-) -> np.ndarray:
+def by_oracle(values: np.ndarray, valid: np.ndarray, cols: np.ndarray, rows: np.ndarray, method: str) -> np.ndarray:
     """Exact results of a pointwise method, float64 and NaN for none."""
     found = [
         math.nan if math.isnan(col) else oracle.interpolate(values, valid, col, row, method)
@@ -198,9 +196,7 @@ def test_average_of_a_plane_is_its_value_at_the_cells_centre(turn: float) -> Non
     plane = 2 * col - 3 * row + 7
     cols, rows = askew(turn, scale=4.0, size=10)
     found, _ = resample(plane, None, cols, rows, "average", nodata=math.nan)
-    middle_cols, middle_rows = (
-        (p[:-1, :-1] + p[1:, :-1] + p[:-1, 1:] + p[1:, 1:]) / 4 for p in (cols, rows)
-    )
+    middle_cols, middle_rows = ((p[:-1, :-1] + p[1:, :-1] + p[:-1, 1:] + p[1:, 1:]) / 4 for p in (cols, rows))
     expected = 2 * middle_cols - 3 * middle_rows + 7
     # 16 pieces of about one pixel each, off by at most half a step of 2 or 3, that average out in part.
     slack = 1e-9 if turn % 90 == 0 else 0.5 * (2 + 3) / 4
@@ -224,9 +220,7 @@ def test_average_of_an_askew_cell_is_near_its_true_mean() -> None:
     share = (np.arange(20) + 0.5) / 20
     for i, j in ((0, 0), (3, 7), (9, 9)):
         u, v = np.meshgrid(share, share)
-        x, y = (
-            p[i, j] + u * (p[i, j + 1] - p[i, j]) + v * (p[i + 1, j] - p[i, j]) for p in (cols, rows)
-        )
+        x, y = (p[i, j] + u * (p[i, j + 1] - p[i, j]) + v * (p[i + 1, j] - p[i, j]) for p in (cols, rows))
         # Slopes are below 1/9 and 1/7 a pixel; pixels are steps of that height, averaged over 16 of them.
         assert abs(found[i, j] - np.mean(np.sin(x / 9) * np.cos(y / 7))) < 0.02
 
@@ -409,9 +403,7 @@ def test_gdal_agrees_on_grids_of_one_crs(method: str, holes: float) -> None:
     )
     extra = 1 if method == "average" else 0
     steps = np.arange(size + extra) + (0 if extra else 0.5)
-    found, found_valid = resample(
-        values, valid, 7.3 + scale * steps, 5.6 + scale * steps, method, nodata=-9999
-    )
+    found, found_valid = resample(values, valid, 7.3 + scale * steps, 5.6 + scale * steps, method, nodata=-9999)
     if method != "average":
         np.testing.assert_array_equal(found_valid, expected != -9999)
     both = found_valid & (expected != -9999)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import zarr
 from affine import Affine
-from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 from geozarr import crs, levels, store
 from geozarr.grid import Grid
+from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
 from tiler.source import PyramidSource
@@ -82,7 +82,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     height = {"height": Variable(heights(), float("nan"), attributes={"units": "m", **statistics_of(heights())})}
     count = {"count": Variable(counts(), 0)}
     axis = {"data": Variable(stack(), float("nan"), ("band",), attributes=statistics_of(stack()))}
-    utm = Grid((300, 200), Affine(100.0, 0.0, 440_000.0, 0.0, -100.0, 4_430_000.0), crs.from_code("EPSG:32613"))
+    utm = Grid((300, 200), Affine(1000.0, 0.0, 440_000.0, 0.0, -1000.0, 4_430_000.0), crs.from_code("EPSG:32613"))
     native = levels.from_halving(utm, count=3, resampling_method="average")
     plain = {"count": Variable(counts()[:300, :200] + np.uint16(1), None)}
     made = {

@@ -4,7 +4,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geozarr.errors import ParameterError
 from tiler.cache import BoundedCache

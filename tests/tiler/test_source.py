@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
+
+from geozarr import crs, tms
+from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError
+from geozarr.grid import Grid
+from geozarr.window import Window
+from tiler.select import Tileset
+from tiler.source import PyramidSource, ReadLimits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROW, COL = 390, 214  # first tile of zoom 10, see conftest.py
+DEGREES = crs.from_code("EPSG:4326")
+
+
+def tile(source: PyramidSource, zoom: int, row: int, col: int, *names: str, index: int = 1) -> Any:
+    tileset = Tileset(source.pyramid.levels, tms.load("WebMercatorQuad"))
+    bands = source.pyramid.bands(names, (index,) if names else ())
+    return source.read_tile(tileset, str(zoom), row=row, col=col, bands=bands)
+
+
+@pytest.mark.parametrize("name", ["count", "sharded"])
+def test_tiles_equal_stored_chunks(stores: dict[str, Any], name: str) -> None:
+    source, values = stores[name].source(), stores[name].array("10", "count")
+    for row in range(2):
+        for col in range(2):
+            part = values[256 * row : 256 * row + 256, 256 * col : 256 * col + 256]
+            block = tile(source, 10, ROW + row, COL + col, "count")
+            assert block.values.dtype == np.uint16
+            assert np.array_equal(block.values[0], part)
+            assert np.array_equal(block.mask[0], part != 0)
+    coarse = stores[name].array("9", "count")
+    assert np.array_equal(tile(source, 9, ROW // 2, COL // 2, "count").values[0], coarse)
+
+
+def test_a_tile_without_data_is_not_valid_anywhere(stores: dict[str, Any]) -> None:
+    assert not tile(stores["count"].source(), 10, ROW, COL, "count").mask.any()
+
+
+def test_nan_is_not_valid(stores: dict[str, Any]) -> None:
+    block = tile(stores["height"].source(), 9, ROW // 2, COL // 2)
+    expected = stores["height"].array("9", "height")
+    assert np.array_equal(block.mask[0], ~np.isnan(expected))
+    assert np.array_equal(block.values[0][block.mask[0]], expected[~np.isnan(expected)])
+
+
+def test_a_mask_beside_the_data_is_honoured(stores: dict[str, Any]) -> None:
+    stored = stores["colour"]
+    for zoom, level in ((10, "10"), (9, "9")):
+        row, col = (ROW, COL + 1) if zoom == 10 else (ROW // 2, COL // 2)
+        block = tile(stored.source(), zoom, row, col)
+        window = np.s_[0:256, 256:512] if zoom == 10 else np.s_[:, :]
+        opaque = stored.array(level, "alpha")[window] != 0
+        assert 0 < opaque.sum() < opaque.size
+        for index, name in enumerate(("red", "green", "blue")):
+            assert np.array_equal(block.values[index][opaque], stored.array(level, name)[window][opaque])
+            assert np.array_equal(block.mask[index], opaque)
+
+
+@pytest.mark.parametrize(
+    ("steps", "row", "col"), [(1, 1, 0), (1, 3, 1), (3, 5, 9), (6, 70, 65), (9, 700, 520), (12, 5000, 5)]
+)
+def test_finer_tiles_repeat_stored_cells(stores: dict[str, Any], steps: int, row: int, col: int) -> None:
+    source, values = stores["count"].source(), stores["count"].array("10", "count")
+    factor = 2**steps
+    block = tile(source, 10 + steps, ROW * factor + row, COL * factor + col, "count")
+    # Cells of the tile in cells of its zoom, from the pyramid's corner; the stored cell is the whole quotient.
+    first_row, first_col = 256 * row, 256 * col
+    near = values[first_row // factor :, first_col // factor :][: 256 // factor + 1, : 256 // factor + 1]
+    repeated = near.repeat(factor, 0).repeat(factor, 1) if factor <= 256 else np.full((256, 256), near[0, 0])
+    start_row, start_col = first_row % factor, first_col % factor
+    if factor > 256:
+        start_row = start_col = 0
+    expected = repeated[start_row : start_row + 256, start_col : start_col + 256]
+    assert np.array_equal(block.values[0], expected)
+    assert np.array_equal(block.mask[0], expected != 0)
+
+
+@pytest.mark.parametrize("zoom", [8, 7, 5])
+def test_coarser_tiles_hold_means_of_the_coarsest_level(stores: dict[str, Any], zoom: int) -> None:
+    source, coarse = stores["height"].source(), stores["height"].array("9", "height").astype(np.float64)
+    factor = 2 ** (9 - zoom)
+    row, col = ROW // 2, COL // 2  # the single tile of zoom 9
+    block = tile(source, zoom, row // factor, col // factor)
+    side = 256 // factor
+    place = np.s_[(row % factor) * side :, (col % factor) * side :]
+    found, mask = (array[0][place][:side, :side] for array in (block.values, block.mask))
+    valid = ~np.isnan(coarse)
+    shape = (side, factor, side, factor)
+    weight = valid.reshape(shape).sum((1, 3))
+    mean = np.where(valid, coarse, 0).reshape(shape).sum((1, 3)) / np.maximum(weight, 1)
+    assert np.array_equal(mask, weight > 0)
+    assert found[mask] == pytest.approx(mean[mask], rel=1e-6)
+    assert block.mask.sum() == mask.sum()
+
+
+def test_an_index_selects_along_the_leading_axis(stores: dict[str, Any]) -> None:
+    stored = stores["stack"]
+    expected = stored.array("10", "data")[:, 0:256, 256:512]
+    for index in (1, 2, 3):
+        block = tile(stored.source(), 10, ROW, COL + 1, "data", index=index)
+        assert np.array_equal(block.values[0], expected[index - 1], equal_nan=True)
+
+
+def test_windows_across_chunks_and_edges_are_assembled(stores: dict[str, Any]) -> None:
+    stored = stores["sharded"]
+    source = stored.source()
+    block = source.read_window(0, Window(500, 100, 40, 300), source.pyramid.bands(("count",)))
+    values = stored.array("10", "count")[500:512, 100:400]
+    assert np.array_equal(block.values[0, :12], values)
+    assert np.array_equal(block.mask[0, :12], values != 0)
+    assert not block.mask[0, 12:].any()
+    assert not source.read_window(0, Window(600, 0, 5, 5), source.pyramid.bands(())).mask.any()
+
+
+def test_bands_of_several_dtypes_come_in_one_that_holds_them(stores: dict[str, Any]) -> None:
+    count, height = stores["count"].source(), stores["height"].source()
+    bands = (*count.pyramid.bands(()), *count.pyramid.bands(()))
+    assert count.read_window(0, Window(0, 0, 4, 4), bands).values.shape == (2, 4, 4)
+    assert height.read_window(0, Window(0, 0, 4, 4), height.pyramid.bands(())).values.dtype == np.float32
+
+
+def test_a_point_has_the_stored_value_of_the_finest_level(stores: dict[str, Any]) -> None:
+    stored = stores["count"]
+    source, values = stored.source(), stored.array("10", "count")
+    grid = source.pyramid.levels.finest.grid
+    to_degrees = crs.transformer(grid.crs, DEGREES)
+    for row, col in ((0, 300), (511, 511), (300, 301), (300, 300), (256, 255)):
+        x, y = grid.transform @ (col + 0.25, row + 0.75)
+        lon, lat = to_degrees.transform(x, y)
+        block = source.read_point(lon, lat, DEGREES, source.pyramid.bands(()))
+        assert block.values[0, 0, 0] == values[row, col]
+        assert block.mask[0, 0, 0] == (values[row, col] != 0)
+    assert source.read_point(0, 0, DEGREES, source.pyramid.bands(())) is None
+
+
+def geotiff(values: np.ndarray, grid: Grid, nodata: float) -> bytes:
+    with MemoryFile() as memory:
+        profile = {"driver": "GTiff", "dtype": values.dtype, "count": 1, "nodata": nodata, "crs": str(grid.crs)}
+        with memory.open(**profile, height=grid.height, width=grid.width, transform=grid.transform) as dataset:
+            dataset.write(values, 1)
+        return memory.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "tms_id"), [("count", "WorldCRS84Quad"), ("count", "WGS1984Quad"), ("native", "WebMercatorQuad")]
+)
+def test_other_sets_agree_with_gdal_on_the_finest_level(stores: dict[str, Any], name: str, tms_id: str) -> None:
+    stored = stores[name]
+    source = stored.source()
+    finest = source.pyramid.levels.finest
+    nodata = 0 if name == "count" else 65535
+    quad = tms.load(tms_id)
+    tileset = Tileset(source.pyramid.levels, quad)
+    bounds = finest.grid.bounds
+    x, y = crs.transformer(finest.grid.crs, quad.crs).transform(
+        bounds.xmin * 0.4 + bounds.xmax * 0.6, bounds.ymin * 0.4 + bounds.ymax * 0.6
+    )
+    zoom = tileset.maxzoom
+    whole = quad.matrix_grid(zoom)
+    col, row = (int(value // 256) for value in ~whole.transform @ (x, y))
+    bands = source.pyramid.bands(())
+    choice = tileset.choose(zoom, row=row, col=col, available=bands[0].variable.available)
+    assert choice.level == 0
+    block = source.read(choice, bands)
+    target = whole.crop(quad.tile_window(zoom, row=row, col=col))
+    with (
+        MemoryFile(geotiff(stored.array(finest.asset, "count"), finest.grid, nodata)) as memory,
+        memory.open() as raster,
+    ):
+        options = {"crs": str(quad.crs), "transform": target.transform, "height": 256, "width": 256, "nodata": nodata}
+        with WarpedVRT(raster, **options) as warped:
+            expected = warped.read(1)
+    valid = expected != nodata
+    assert valid.mean() > 0.1
+    # Both are GDAL's, but its approximation (1/8 cell) depends on the piece that is warped: where the sampling point is
+    # that close to the edge of a cell, the neighbour is right too.
+    assert (block.mask[0] == valid).mean() > 0.98
+    both = valid & block.mask[0]
+    assert (block.values[0][both] == expected[both]).mean() > 0.9
+
+
+def test_a_coarse_grid_of_a_native_pyramid_is_a_mean(stores: dict[str, Any]) -> None:
+    stored = stores["native"]
+    source = stored.source()
+    grid = source.pyramid.levels.finest.grid
+    target = Grid((3, 2), grid.transform @ Affine.scale(100), grid.crs)
+    block = source.read_grid(target, source.pyramid.bands(()))
+    means = stored.array("0", "count").astype(float).reshape(3, 100, 2, 100).mean((1, 3))
+    # Levels are rounded once and then averaged again: half a count, and 100 is no multiple of the levels' 4 cells.
+    assert block.values[0] == pytest.approx(means, abs=40)
+    assert block.mask.all()
+
+
+def test_a_far_tile_of_a_utm_pyramid_is_outside_and_the_world_shows_a_spot(stores: dict[str, Any]) -> None:
+    source = stores["native"].source()
+    tileset = Tileset(source.pyramid.levels, tms.load("WebMercatorQuad"))
+    bands = source.pyramid.bands(())
+    world = source.read_tile(tileset, "0", row=0, col=0, bands=bands)
+    rows, cols = np.nonzero(world.mask[0])
+    # 440 to 640 km east in zone 13 is 105.7 to 103.4 W: columns (180 - 105.7) / 360 * 256 = 52.8 to 54.5. The north is
+    # at 40.0 N, the south at 37.3 N: rows 97.0 to 99.3. GDAL counts in what touches a cell.
+    assert {97, 98} <= set(rows) <= {96, 97, 98, 99}
+    assert {53} <= set(cols) <= {52, 53, 54}
+    shown = [0, 0]
+    for col in range(8):
+        try:
+            shown[0] += bool(source.read_tile(tileset, "3", row=3, col=col, bands=bands).mask.any())
+        except TileOutsideLimitsError:
+            shown[1] += 1
+    assert shown[0] == 1
+
+
+def test_a_target_that_touches_nothing_is_none(stores: dict[str, Any]) -> None:
+    source = stores["count"].source()
+    target = Grid((4, 4), Affine(1.0, 0.0, 20.0, 0.0, -1.0, 20.0), DEGREES)
+    assert source.read_grid(target, source.pyramid.bands(())) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        (ReadLimits(chunks=3), "chunks of a read"),
+        (ReadLimits(decoded_bytes=4 * 256 * 256 * 2 - 1), "decoded bytes of a read"),
+        (ReadLimits(cells=512 * 512 - 1), "cells of a read"),
+    ],
+)
+def test_a_read_that_costs_too_much_is_refused_unread(
+    stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch, limits: ReadLimits, name: str
+) -> None:
+    source = stores["count"].source(limits=limits)
+    monkeypatch.setattr("tiler.chunks.obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    with pytest.raises(LimitError) as caught:
+        source.read_window(0, Window(0, 0, 512, 512), source.pyramid.bands(()))
+    assert caught.value.limit == name
+
+
+def test_limits_are_checked() -> None:
+    with pytest.raises(ParameterError):
+        ReadLimits(chunks=0)
+
+
+def test_a_tile_outside_asks_the_store_for_nothing(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    source = stores["count"].source()
+    monkeypatch.setattr("tiler.chunks.obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    for zoom, row, col in ((10, 0, 0), (14, 1, 1), (3, 0, 0)):
+        with pytest.raises(TileOutsideLimitsError):
+            tile(source, zoom, row, col)
+
+
+def test_a_damaged_chunk_is_an_error_and_its_neighbours_are_served(stores: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(stores["count"].path, tmp_path / "copy.zarr")
+    (tmp_path / "copy.zarr/10/count/c/1/1").write_bytes(b"damaged")
+    source = type(stores["count"])(tmp_path / "copy.zarr").source()
+    with pytest.raises(ChunkReadError) as caught:
+        tile(source, 10, ROW + 1, COL + 1)
+    assert (caught.value.array, caught.value.chunk) == ("/10/count", "1.1")
+    assert tile(source, 10, ROW + 1, COL).mask.all()
