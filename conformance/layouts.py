@@ -63,6 +63,16 @@ class Pyramid:
         document: dict[str, Any] = self.node.attributes[KEY]
         return document
 
+    @property
+    def is_whole(self) -> bool:
+        """True where everything in the layout is an object."""
+        return len(self.items) == len(self.multiscales["layout"])
+
+    @property
+    def graph(self) -> tuple[Place, ...]:
+        """Name what says which levels there are and what they derive from."""
+        return tuple(self.place(item, key) for item in self.items for key in ("asset", "derived_from"))
+
     def place(self, item: Item, *keys: str | int) -> Place:
         """Name a value of an item."""
         return self.node.path, item.pointer(*keys)

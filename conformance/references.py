@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from functools import lru_cache
 from typing import Any
 
+from affine import Affine
+
+from geozarr import cf
 from geozarr import crs as crs_module
 from geozarr.crs import CRS
 from geozarr.errors import MetadataError, UnsupportedError
+from geozarr.grid import Grid
 
 _WKT1 = re.compile(r"\s*(PROJCS|GEOGCS|GEOCCS|COMPD_CS|VERT_CS|LOCAL_CS|FITTED_CS)\s*[\[(]", re.IGNORECASE)
 _CODE_URI = re.compile(r"https?://www\.opengis\.net/def/crs/([^/\s]+)/[^/\s]+/([^/\s]+)")
@@ -29,7 +32,7 @@ def is_wkt1(text: str) -> bool:
 @lru_cache(maxsize=512)
 def from_wkt(text: str) -> CRS | None:
     """Parse WKT, whichever generation; None where it describes no horizontal CRS."""
-    if not _is_encodable(text):
+    if not _is_encodable(text) or text.rstrip()[-1:] not in ("]", ")"):  # PROJ overlooks what follows the end
         return None
     try:
         return _horizontal(crs_module.from_wkt2(text))
@@ -73,12 +76,9 @@ def are_same_place(a: CRS, b: CRS) -> bool:
 
 @lru_cache(maxsize=512)
 def cf_parameters(wkt2: str) -> dict[str, Any]:
-    """CF grid mapping attributes of a CRS without its WKT; empty where CF cannot express the projection."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyproj warns of what CF cannot hold; nothing is lost here
-        attributes = CRS(wkt2).proj.to_cf()
-    attributes.pop("crs_wkt", None)
-    return {} if attributes.get("grid_mapping_name") in (None, "unknown") else attributes
+    """CF grid mapping attributes of a CRS without its WKT; empty where CF cannot express the CRS to the letter."""
+    attributes = cf.grid_mapping_attributes(Grid((1, 1), Affine.identity(), CRS(wkt2)))
+    return {key: value for key, value in attributes.items() if key not in ("crs_wkt", "spatial_ref", "GeoTransform")}
 
 
 @lru_cache(maxsize=512)

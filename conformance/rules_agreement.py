@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conformance.tree import Node
     from geozarr.crs import CRS
 
-_COMPARED = ("_FillValue", "scale_factor", "add_offset")
+_COMPARED = ("_FillValue", "scale_factor", "add_offset", "units", "grid_mapping")
 
 
 def check_coordinates(context: Context) -> Iterator[Fault]:
@@ -138,8 +138,9 @@ def _rasters(context: Context, level: Level) -> dict[str, Node]:
 
 
 def _differences(context: Context, holders: list[tuple[Level, Node]]) -> Iterator[Fault]:
-    """Compare one variable over all levels: type, other axes, fill value and packing."""
+    """Compare one variable over all levels: type, other axes, fill value, packing, units, grid mapping."""
     facts: list[tuple[tuple[str, ...], str, Callable[[Node], Any]]] = [
+        (("attributes",), "presence of attributes", lambda node: bool(node.attributes)),
         (("data_type",), "data type", lambda node: node.document.get("data_type")),
         (("dimension_names",), "order of axes", lambda node: node.document.get("dimension_names")),
         (("shape",), "size of other axes", lambda node: _other_sizes(context, node)),
@@ -181,7 +182,5 @@ _GEOMETRY = Depth.GEOMETRY
 RULES = (
     Rule("XC-06", _XC, "Coordinate variables hold the centres of the cells", check_coordinates, depth=_GEOMETRY),
     Rule("XC-08", _XC, "The CF grid mapping and proj describe one CRS", check_crs, depth=_GEOMETRY),
-    Rule(
-        "XC-10", _XC, "Every level holds the same variables, of one type and packing", check_variables, depth=_GEOMETRY
-    ),
+    Rule("XC-10", _XC, "Every level holds the same variables, alike but in size", check_variables, depth=_GEOMETRY),
 )

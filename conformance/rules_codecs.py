@@ -8,7 +8,7 @@ from conformance import values
 from conformance.report import Fault, Rule, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conformance.context import Context
     from conformance.report import Pointer
@@ -31,6 +31,23 @@ _STAGES = {
     **dict.fromkeys((*_ARRAY_TO_ARRAY, *_ARRAY_TO_ARRAY_TOO), 0),
     **dict.fromkeys(_ARRAY_TO_BYTES, 1),
     **dict.fromkeys(_BYTES_TO_BYTES, 2),
+}
+_BLOSC = ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib")
+_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+# Options without which a chunk cannot be decoded, or which no reader could obey.
+_OPTIONS: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
+    "blosc": (
+        ("cname", lambda value: value in _BLOSC, " ".join(_BLOSC)),
+        ("clevel", lambda value: _is_whole(value, 0, 9), "0 to 9"),
+        ("shuffle", lambda value: value in _SHUFFLES, " ".join(_SHUFFLES)),
+        ("typesize", lambda value: value is None or _is_whole(value, 1, 255), "1 to 255"),
+        ("blocksize", lambda value: _is_whole(value, 0, 2**31), "a whole number"),
+    ),
+    "gzip": (("level", lambda value: _is_whole(value, 0, 9), "0 to 9"),),
+    "zstd": (
+        ("level", lambda value: _is_whole(value, -131072, 22), "-131072 to 22"),
+        ("checksum", lambda value: value is None or isinstance(value, bool), "true or false"),
+    ),
 }
 _MAX_SHARDS = 4  # levels of shards in shards that are looked into
 
@@ -87,6 +104,13 @@ def _chain(node: str, chain: list[Any], pointer: Pointer, *, is_wide: bool) -> I
             message = "a codec that most readers do not know"
             yield Fault(node, (*pointer, index, "name"), message, name, "a registered codec", severity=Severity.WARNING)
             return
+        bad = [(key, expected) for key, good, expected in _OPTIONS.get(name, ()) if not good(configuration.get(key))]
+        if bad:
+            last = (bad[0][0],) if len(bad) == 1 else ()
+            where = (*pointer, index, "configuration", *last)
+            stated = configuration.get(bad[0][0]) if last else configuration or None
+            message = f"{' and '.join(key for key, _ in bad)} of {name} have not the form"
+            yield Fault(node, where, message, stated, "; ".join(expected for _, expected in bad))
         if name == "bytes" and (is_wide or "endian" in configuration):
             endian = configuration.get("endian")
             if endian not in ("little", "big"):
@@ -107,7 +131,13 @@ def _shards(node: str, codecs: Any, pointer: Pointer, outer: tuple[int, ...] | N
         if found is None or found[0] != SHARDING:
             continue
         configuration, where = found[1], (*pointer, index, "configuration")
-        stated = configuration.get("chunk_shape")
+        missing = [key for key in ("chunk_shape", "codecs", "index_codecs") if not configuration.get(key)]
+        if missing:
+            message = f"the shard has no {' and no '.join(missing)}"
+            last = (missing[0],) if len(missing) == 1 else ()
+            yield Fault(node, (*where, *last), message, configuration or None, "chunk_shape, codecs and index_codecs")
+            continue
+        stated = configuration["chunk_shape"]
         inner = values.wholes(stated, least=1)
         if inner is None:
             yield Fault(node, (*where, "chunk_shape"), "the chunks of the shard have no shape", stated, "whole numbers")
@@ -115,13 +145,16 @@ def _shards(node: str, codecs: Any, pointer: Pointer, outer: tuple[int, ...] | N
             expected = f"a divisor of the shard {list(outer)} on each axis"
             yield Fault(node, (*where, "chunk_shape"), "chunks do not divide the shard", stated, expected)
         for key in ("codecs", "index_codecs"):
-            if not configuration.get(key) or not isinstance(configuration[key], list):
-                message = f"the shard has no {key}"
-                yield Fault(node, (*where, key), message, configuration.get(key), "an array of at least one codec")
+            if not isinstance(configuration[key], list):
+                yield Fault(node, (*where, key), f"{key} of the shard are no array", configuration[key], "an array")
         if configuration.get("index_location", "end") not in ("start", "end"):
             location = configuration["index_location"]
             yield Fault(node, (*where, "index_location"), "unknown place of the index", location, '"start" or "end"')
         yield from _shards(node, configuration.get("codecs"), (*where, "codecs"), inner, depth + 1)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _list(value: Any) -> list[Any] | None:

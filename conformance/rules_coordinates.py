@@ -67,7 +67,11 @@ def check_axis(context: Context) -> Iterator[Fault]:
     for variable, role, _ in _horizontal(context):
         found = variable.attributes.get("axis")
         pointer = ("attributes", "axis")
-        if found is None:
+        if not variable.attributes:
+            message = "a horizontal coordinate has no attributes"
+            expected = "axis, standard_name and units"
+            yield Fault(variable.path, ("attributes",), message, None, expected, severity=Severity.WARNING)
+        elif found is None:
             message = "a horizontal coordinate has no axis"
             yield Fault(variable.path, pointer, message, None, role, severity=Severity.WARNING)
         elif found != role:

@@ -39,6 +39,7 @@ def check_arrays(context: Context) -> Iterator[Fault]:
         "data_type": (_data_type, "a data type of Zarr v3"),
         "chunk_grid": (values.extension, "a name with a configuration"),
         "chunk_key_encoding": (values.extension, "a name with a configuration"),
+        "storage_transformers": (lambda value: value if isinstance(value, list) else None, "an array"),
         "codecs": (
             lambda value: value if isinstance(value, list) and value else None,
             "an array of at least one codec",
@@ -46,8 +47,10 @@ def check_arrays(context: Context) -> Iterator[Fault]:
     }
     for array in context.tree.arrays:
         yield from _duplicates(array)
-        for key in sorted(_ARRAY_KEYS):
+        for key in sorted(_ARRAY_KEYS | {"storage_transformers"}):
             parse, expected = forms.get(key, (lambda _: True, ""))
+            if key not in array.document and key in _ARRAY_OPTIONS:
+                continue
             if key not in array.document:
                 yield Fault(array.path, (key,), f"the array has no {key}", None, expected or "a value")
             elif parse(array.document[key]) is None:

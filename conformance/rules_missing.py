@@ -172,8 +172,8 @@ def _has_other_mask(array: Node) -> bool:
 RULES = (
     Rule("ZARR-07", "Zarr v3 core, fill_value", "The fill value is a value of the data type", check_fill_value),
     Rule("ZARR-13", "reader xarray", "_FillValue is encoded as xarray decodes it on Zarr v3", check_missing_encoding),
-    Rule("CF-23", "CF 2.5.1", "_FillValue is one value outside the valid range", check_outside_range),
     Rule("CF-22", "CF 2.5.1, 8.1", "Missing values and valid ranges fit the packed type", check_representable),
+    Rule("CF-23", "CF 2.5.1", "_FillValue is one value outside the valid range", check_outside_range),
     Rule("CF-20", "CF 8.1", "scale_factor and add_offset are finite, the scale not 0", check_packing),
     Rule("CF-21", "CF 8.1", "Packed data are of a packed type", check_packed_type),
     Rule("ZARR-11", "derived", "fill_value and _FillValue are one value", check_equal, Severity.WARNING),

@@ -115,7 +115,7 @@ def check_sources(context: Context) -> Iterator[Fault]:
     for pyramid in context.pyramids:
         assets = [layouts.asset_of(item) for item in pyramid.items]
         relies = tuple(pyramid.place(item, "asset") for item in pyramid.items)
-        for item in pyramid.items:
+        for item in pyramid.items if pyramid.is_whole else ():
             source = layouts.asset_of(item, "derived_from")
             if source is not None and source not in assets:
                 expected = f"one of {', '.join(asset for asset in assets if asset)}"
@@ -154,18 +154,20 @@ def check_absolute_keys(context: Context) -> Iterator[Fault]:
 def check_lengths(context: Context) -> Iterator[Fault]:
     """Find scales and translations that are not one number per spatial axis or per array axis, alike on all levels."""
     for pyramid in context.pyramids:
-        usual: int | None = None
+        found: list[tuple[Item, str, tuple[float, ...], set[int]]] = []
         for level in layouts.levels(context, pyramid):
-            ranks = {len(context.shape(array) or ()) for array in context.rasters(level.arrays.values())} or {2}
+            ranks = {len(context.shape(array) or ()) for array in context.rasters(level.arrays.values())}
             for key in ("scale", "translation"):
-                found = numbers_of(context, pyramid, level.item, key)
-                if not found:
-                    continue
-                usual = usual or len(found)
-                if len(found) not in {2, *ranks} or len(found) != usual:
-                    pointer = level.item.pointer("transform", key)
-                    expected = f"{usual if usual in {2, *ranks} else 2} numbers, as on the other levels"
-                    yield Fault(pyramid.node.path, pointer, f"{key} has another length", list(found), expected)
+                numbers = numbers_of(context, pyramid, level.item, key)
+                if numbers:
+                    found.append((level.item, key, numbers, ranks | {2}))
+        lengths = [len(numbers) for _, _, numbers, _ in found]
+        usual = max(lengths, key=lengths.count, default=2)
+        for item, key, numbers, allowed in found:
+            if len(numbers) not in allowed or len(numbers) != usual:
+                expected = f"{usual if usual in allowed else 2} numbers, as on the other levels"
+                pointer = item.pointer("transform", key)
+                yield Fault(pyramid.node.path, pointer, f"{key} has another length", list(numbers), expected)
 
 
 def check_translation(context: Context) -> Iterator[Fault]:

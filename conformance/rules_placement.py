@@ -97,6 +97,7 @@ def check_group_box(context: Context) -> Iterator[Fault]:
         if box is None or extent is None:
             continue
         expected, cell, relies = extent
+        relies += pyramid.graph
         if not sites.are_near(box, expected, cell):
             message = "the box of the multiscale group is not that of the finest level"
             yield Fault(pyramid.node.path, _BBOX, message, list(box), f"{list(expected)}", relies=relies)
@@ -139,6 +140,8 @@ def _finest(context: Context) -> Iterator[tuple[Pyramid, Site]]:
     """Pair each pyramid with its level of the smallest cells."""
     by_level = sites.of_levels(context)
     for pyramid in context.pyramids:
+        if not pyramid.is_whole:
+            continue
         found: list[tuple[float, int, Site]] = []
         for (path, index), site in by_level.items():
             consensus = sites.transform(context, site) if path == pyramid.node.path else None

@@ -43,6 +43,8 @@ class Step:
         Of the cell sizes of the level and of the level that derives from none.
     doubtful : tuple of Place
         Statements that stand alone for a transform used here.
+    supporters : tuple of Place
+        Statements of the transform of the level.
     """
 
     level: Level
@@ -55,6 +57,7 @@ class Step:
     total: tuple[float, float] | None
     is_pixel: bool
     doubtful: tuple[Place, ...]
+    supporters: tuple[Place, ...]
 
     @property
     def fits_sizes(self) -> bool | None:
@@ -109,7 +112,7 @@ def check_corner(context: Context) -> Iterator[Fault]:
             message = "the corner of the level is not that of its source"
             expected = "0 cells between them, as the translation says"
             relies = (*step.doubtful, level.pyramid.place(level.item, "transform", "scale"))
-            yield Fault(*place, message, found, expected, relies=relies)
+            yield Fault(*place, message, found, expected, relies=relies, voids=step.supporters)
 
 
 def check_size(context: Context) -> Iterator[Fault]:
@@ -185,6 +188,7 @@ def _step(context: Context, level: Level, site: Site, source: Site, base: Site |
         total=_ratio(here.value, root.value) if here and root else None,
         is_pixel=not any(context.registration(array) == "node" for array in (*site.rasters, *source.rasters)),
         doubtful=(*(here.doubtful if here else ()), *(there.doubtful if there else ())),
+        supporters=here.supporters if here else (),
     )
 
 

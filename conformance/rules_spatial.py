@@ -162,7 +162,7 @@ def check_level_keys(context: Context) -> Iterator[Fault]:
         for item in pyramid.items:
             missing = [key for key in (spatial.SHAPE, spatial.TRANSFORM) if key not in item.document]
             if missing:
-                relies = tuple(pyramid.place(item, "transform", key) for key in missing)
+                relies = (pyramid.place(item, "asset"),)
                 message = f"the level has no {' and no '.join(missing)}"
                 pointer = item.pointer(missing[0])
                 yield Fault(pyramid.node.path, pointer, message, None, "both at each level", relies=relies)

@@ -69,8 +69,9 @@ class Tiled:
     @property
     def slack(self) -> tuple[float, float]:
         """Tolerance of `offset`, in cells."""
-        cell = self.matrix.cell_size or 1.0
-        rows, cols = (sites.RELATIVE * abs(value) / cell for value in (self.transform[5], self.transform[2]))
+        cell, origin = self.matrix.cell_size or 1.0, self.matrix.top_left or (0.0, 0.0)
+        far = max(abs(self.transform[5]), abs(origin[1])), max(abs(self.transform[2]), abs(origin[0]))
+        rows, cols = (sites.RELATIVE * value / cell for value in far)
         return min(max(sites.CELLS, rows), _MAX_SLACK), min(max(sites.CELLS, cols), _MAX_SLACK)
 
 
@@ -82,12 +83,16 @@ def check_ids(context: Context) -> Iterator[Fault]:
             continue
         node = pyramid.node.path
         listed = tile_set.document.get("tileMatrices")
-        if not pyramid.items or not tile_set.matrices or len(tile_set.matrices) != len(listed or ()):
+        if (
+            not pyramid.is_whole
+            or not pyramid.items
+            or not tile_set.matrices
+            or len(tile_set.matrices) != len(listed or ())
+        ):
             continue  # half of the comparison is missing, and reported
         ids = [matrix.id for matrix in tile_set.matrices]
         assets = [layouts.asset_of(item) for item in pyramid.items]
-        relies = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
-        relies += tuple(pyramid.place(item, "asset") for item in pyramid.items)
+        relies = (*pyramid.graph, *(tile_set.place(matrix, "id") for matrix in tile_set.matrices))
         for item, asset in zip(pyramid.items, assets, strict=True):
             if asset is not None and asset not in ids:
                 message = "no tile matrix has the name of the level"

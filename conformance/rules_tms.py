@@ -43,9 +43,13 @@ def check_set(context: Context) -> Iterator[Fault]:
         elif TILE_MATRIX_SET in pyramid.multiscales and not isinstance(found, dict):
             yield Fault(pyramid.node.path, SET, "the tile matrix set is no object", found, "a TMS 2.0 document")
         elif isinstance(found, dict):
+            matrices = found.get("tileMatrices")
+            if "crs" not in found and "tileMatrices" not in found:
+                message = "the tile matrix set has neither crs nor matrices"
+                yield Fault(pyramid.node.path, SET, message, found, "a TMS 2.0 document")
+                continue
             if "crs" not in found:
                 yield Fault(pyramid.node.path, (*SET, "crs"), "the tile matrix set has no crs", None, "a CRS")
-            matrices = found.get("tileMatrices")
             if not isinstance(matrices, list) or not matrices:
                 expected = "an array of at least one"
                 yield Fault(pyramid.node.path, (*SET, "tileMatrices"), "there are no tile matrices", matrices, expected)
@@ -60,7 +64,13 @@ def check_matrices(context: Context) -> Iterator[Fault]:
             if not isinstance(item, dict):
                 yield Fault(node, (*SET, "tileMatrices", index), "a tile matrix is no object", item, "an object")
                 continue
-            for key, expected in _malformed(item):
+            malformed = list(_malformed(item))
+            missing = [key for key, _ in malformed if key not in item]
+            if len(missing) > 1:
+                message = f"a tile matrix has no {', no '.join(missing)}"
+                yield Fault(node, (*SET, "tileMatrices", index), message, item, "all members of a tile matrix")
+                continue
+            for key, expected in malformed:
                 message = f"{key} is missing" if key not in item else f"{key} has not the form"
                 yield Fault(node, (*SET, "tileMatrices", index, key), message, item.get(key), expected)
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import oracle
-import pyramids
 import rioxarray  # noqa: F401 - registers the `.rio` accessor
 import xarray as xr
 import zarr
 import zarr.storage
 from affine import Affine
-from geozarr import Grid, Window, crs
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
+
+import oracle
+import pyramids
+from geozarr import Grid, Window, crs
 from pyramids import Axis, Options, Pixels, Plan, Slice, SourceVariable
 
 UTM = "EPSG:32631"  # central meridian 3 degrees east, so that rasters at easting 500000 lie almost square in Mercator

@@ -15,18 +15,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from geozarr.errors import (
-    ChunkReadError,
-    GeoZarrError,
-    GridMismatchError,
-    LimitError,
-    MetadataError,
-    ParameterError,
-    StoreError,
-    TileOutsideLimitsError,
-    UnknownNameError,
-    UnsupportedError,
-)
+from geozarr.errors import GeoZarrError, ParameterError, TileOutsideLimitsError, UnknownNameError
 from tiler import parameters
 from tiler.service import PointOutsideError, Service
 
@@ -49,13 +38,8 @@ STATUS: dict[type[GeoZarrError], int] = {
     UnknownNameError: 404,
     TileOutsideLimitsError: 404,
     PointOutsideError: 404,
-    # The rest is about the store: the request was good, what stands behind the service is not.
-    ChunkReadError: 502,
-    GridMismatchError: 502,
-    LimitError: 502,
-    MetadataError: 502,
-    StoreError: 502,
-    UnsupportedError: 502,
+    # All others are about the store: the request was good, what stands behind the service is not.
+    GeoZarrError: 502,
 }
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _MAX_TARGET = 4096  # bytes of path and query
@@ -226,7 +210,7 @@ def _no_cache() -> dict[str, str]:
 
 def _error_response(request: Request, error: Exception) -> Response:
     """Turn an error of ours into its status; what is wrong with a store is logged, not told."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if status >= 500:
         _LOG.error("%s: %s", request.url.path, error, exc_info=error)
         return _failure(status, _DAMAGED)

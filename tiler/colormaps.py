@@ -32,6 +32,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_files()))
 
 
+@cache
+def grey() -> NDArray[np.uint8]:
+    """Return a table that shows each value as itself, shaped as `table` gives it; rio-tiler's "gray" is off by one."""
+    colors = np.full((256, 4), 255, np.uint8)
+    colors[:, :3] = np.arange(256, dtype=np.uint8)[:, np.newaxis]
+    colors.flags.writeable = False
+    return colors
+
+
 @lru_cache(maxsize=32)
 def table(name: str) -> NDArray[np.uint8]:
     """Return a colormap.

@@ -16,7 +16,7 @@ from tiler import select
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geozarr import CRS, Levels
+    from geozarr import CRS
     from geozarr.tms import TileMatrix
     from tiler.block import Block
     from tiler.pyramid import Band, Pyramid, Variable
@@ -30,8 +30,11 @@ def longitude_latitude() -> CRS:
     return crs_module.from_code("EPSG:4326")
 
 
-def geographic_bounds(levels: Levels) -> Bounds:
-    """Box of a pyramid in degrees; the whole Earth where its CRS does not say."""
+def geographic_bounds(pyramid: Pyramid) -> Bounds:
+    """Box of a pyramid's data in degrees, else of its levels; the whole Earth where its CRS does not say."""
+    if pyramid.data_bounds is not None:
+        return pyramid.data_bounds
+    levels = pyramid.levels
     bounds = select.transform_bounds(levels.finest.grid.bounds, levels.crs, longitude_latitude())
     return _WHOLE_EARTH if bounds is None else bounds
 
@@ -56,7 +59,7 @@ def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
     levels = pyramid.levels
     return {
         "name": name,
-        "bounds": list(geographic_bounds(levels)),
+        "bounds": list(geographic_bounds(pyramid)),
         "crs": levels.crs.code or levels.crs.wkt2,
         "bbox": list(levels.finest.grid.bounds),
         "tileMatrixSet": tms_id,
@@ -115,9 +118,12 @@ def tilejson(pyramid: Pyramid, tileset: Tileset, *, name: str, tile_url: str) ->
     tms = tileset.tms
     if not all(matrix_id.isdecimal() for matrix_id in tms.ids):
         raise UnsupportedError(f"TileJSON of {tms.id}", "its tile matrices are not numbered")
-    bounds = geographic_bounds(pyramid.levels)
+    bounds = geographic_bounds(pyramid)
     minzoom, maxzoom = int(tileset.minzoom), int(tileset.maxzoom)
-    box = select.transform_bounds(pyramid.levels.finest.grid.bounds, pyramid.levels.crs, tms.crs)
+    if pyramid.data_bounds is not None:
+        box = select.transform_bounds(pyramid.data_bounds, longitude_latitude(), tms.crs)
+    else:
+        box = select.transform_bounds(pyramid.levels.finest.grid.bounds, pyramid.levels.crs, tms.crs)
     extent = tms.matrix_grid(tms.ids[0]).bounds
     return {
         "tilejson": "3.0.0",

@@ -18,7 +18,6 @@ from tiler import colormaps
 if TYPE_CHECKING:
     from tiler.pyramid import Band, Pyramid
 
-GRAY = "gray"
 MAX_BANDS = 4
 
 
@@ -55,7 +54,7 @@ class Picture:
     ranges : tuple of (float, float)
         For each band, values that become 0 and 255; empty where values are shown as they are.
     colormap : str or None
-        For a single band.
+        For a single band, which is grey without one.
     """
 
     bands: tuple[Band, ...]
@@ -100,11 +99,7 @@ def compose(pyramid: Pyramid, wish: Wish) -> Picture:
     chosen = values_of(pyramid, wish)
     if len(chosen.bands) not in (1, 3):
         raise ParameterError("variable", found=f"{len(chosen.bands)} bands", expected="1 or 3 bands for an image")
-    return Picture(
-        chosen.bands,
-        chosen.ranges or _shown_ranges(chosen.bands),
-        chosen.colormap or (GRAY if len(chosen.bands) == 1 else None),
-    )
+    return Picture(chosen.bands, chosen.ranges or _shown_ranges(chosen.bands), chosen.colormap)
 
 
 def _shown_ranges(bands: tuple[Band, ...]) -> tuple[tuple[float, float], ...]:

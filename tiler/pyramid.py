@@ -31,6 +31,7 @@ from geozarr.errors import (
     UnknownNameError,
     UnsupportedError,
 )
+from geozarr.grid import Bounds
 from tiler.codecs import Storage, read_storage
 
 if TYPE_CHECKING:
@@ -208,11 +209,14 @@ class Pyramid:
         In the order of the store, masks among them.
     version : str
         Changes when the documents do; hexadecimal.
+    data_bounds : Bounds or None
+        Where the data are, in degrees, where the pyramid says so: levels reach to the edges of the coarsest tiles.
     """
 
     levels: Levels
     variables: tuple[Variable, ...]
     version: str
+    data_bounds: Bounds | None = None
 
     @property
     def data_variables(self) -> tuple[Variable, ...]:
@@ -311,7 +315,17 @@ def read_pyramid(tree: Tree) -> Pyramid:
         raise MetadataError("/", "variables", found=list(names), expected="at least one array over the grid of a level")
     for variable in variables:
         _require_mask(variable, variables)
-    return Pyramid(levels, variables, _version(tree))
+    return Pyramid(levels, variables, _version(tree), _data_bounds(tree.attributes()))
+
+
+def _data_bounds(attributes: dict[str, Any]) -> Bounds | None:
+    """Read the extent of ACDD 1.3; one that crosses the antimeridian is no box, and a malformed one is no reason."""
+    names = ("geospatial_lon_min", "geospatial_lat_min", "geospatial_lon_max", "geospatial_lat_max")
+    numbers = [attributes.get(name) for name in names]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        return None
+    box = Bounds(*(float(number) for number in numbers if number is not None))
+    return box if -180 <= box.xmin < box.xmax <= 180 and -90 <= box.ymin < box.ymax <= 90 else None
 
 
 def _read_levels(tree: Tree) -> Levels:

@@ -23,8 +23,8 @@ from rio_tiler.io.base import BaseReader
 from rio_tiler.models import BandStatistics, ImageData, Info, PointData
 from rio_tiler.utils import CRS_to_uri, _validate_shape_input, cast_to_sequence, output_size
 
+from geozarr import cf, store
 from geozarr import crs as crs_module
-from geozarr import store
 from geozarr import tms as tms_module
 from geozarr.errors import ParameterError, TileOutsideLimitsError, UnknownNameError
 from geozarr.grid import Bounds, Grid
@@ -377,7 +377,7 @@ class PyramidReader(BaseReader):
             bands = self.pyramid.bands(names, chosen)
         if nodata is None:
             return bands
-        return tuple(replace(band, variable=replace(band.variable, nodata=float(nodata))) for band in bands)
+        return tuple(_with_nodata(band, float(nodata)) for band in bands)
 
     def _native_size(self, box: Bounds, crs: CRS) -> tuple[float, float]:
         """Rows and columns of a box at the resolution of the finest level where it meets the pyramid."""
@@ -416,8 +416,17 @@ def _image(block: Block, bands: tuple[Band, ...], target: Grid, crs: RasterioCRS
 def _nodata(bands: tuple[Band, ...]) -> float | int | None:
     """Nodata value that all bands share; rio-tiler has one for an image."""
     values = [band.variable.nodata for band in bands]
-    first = values[0]
-    return None if first is None or any(value != first for value in values) else first.item()
+    if any(value is None for value in values) or not np.array_equal(values, values[:1] * len(values), equal_nan=True):
+        return None
+    number: float | int = values[0].item()
+    return number
+
+
+def _with_nodata(band: Band, nodata: float) -> Band:
+    dtype = band.variable.dtype
+    if not cf.holds(nodata, dtype):
+        raise ParameterError("nodata", found=nodata, expected=f"a value of data type {dtype}")
+    return replace(band, variable=replace(band.variable, nodata=dtype.type(nodata)))
 
 
 def _band_metadata(band: Band) -> dict[str, Any]:

@@ -91,8 +91,11 @@ def render(block: Block, picture: Picture, image_format: str | None) -> tuple[by
 
 def to_image(block: Block, picture: Picture) -> Image8:
     """Scale values to 8 bits. A pixel of several bands is shown where any of them is valid, as in rio-tiler."""
+    pixels = to_bytes(block, picture.ranges)
     table = None if picture.colormap is None else colormaps.table(picture.colormap)
-    return Image8(to_bytes(block, picture.ranges), np.asarray(block.mask.any(axis=0)), table)
+    if table is None and len(pixels) == 1:
+        table = colormaps.grey()
+    return Image8(pixels, np.asarray(block.mask.any(axis=0)), table)
 
 
 def to_bytes(block: Block, ranges: tuple[tuple[float, float], ...]) -> NDArray[np.uint8]:

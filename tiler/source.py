@@ -115,10 +115,10 @@ class PyramidSource:
         place = inside.relative_to(window).slices
         for index, (band, partner) in enumerate(zip(bands, masks, strict=True)):
             cells, stored = self._read_band(level, inside, band)
-            valid = stored & _is_value(cells, band.variable.nodata)
             if partner is not None:
-                opaque, is_stored = self._read_band(level, inside, partner)
-                valid &= is_stored & (opaque != 0)
+                # The mask alone tells: a chunk of valid cells that all equal the placeholder need not be stored.
+                stored = self._read_band(level, inside, partner)[0] != 0
+            valid = stored & _is_value(cells, band.variable.nodata)
             block.values[(index, *place)] = cells
             block.mask[(index, *place)] = valid
         return block

@@ -146,20 +146,23 @@ class RasterSource:
             data_bands = [band for band in dataset.indexes if colours[band - 1] != ColorInterp.alpha]
             if not data_bands:
                 raise MetadataError(self._path, "bands", found=dataset.count, expected="at least one band of data")
-            variables = tuple(self._variable(dataset, band, name) for band, name in _names(dataset, data_bands).items())
+            flags = dataset.mask_flag_enums[data_bands[0] - 1]
+            has_mask = MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags
+            names = _names(dataset, data_bands)
+            variables = tuple(self._variable(dataset, band, name, has_mask=has_mask) for band, name in names.items())
             bands: tuple[tuple[int, ...], ...] = tuple((band,) for band in data_bands)
             if layout == "axis":
                 variables = (_as_axis(variables, data_bands, self._path),)
                 bands = (tuple(data_bands),)
-            flags = dataset.mask_flag_enums[data_bands[0] - 1]
-            has_mask = MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags
         return _Description(grid, variables, bands, has_mask)
 
-    def _variable(self, dataset: Any, band: int, name: str) -> SourceVariable:
+    def _variable(self, dataset: Any, band: int, name: str, *, has_mask: bool) -> SourceVariable:
         index = band - 1
         node = f"{self._path} band {band}"
         dtype = check_dtype(dataset.dtypes[index], node=node)
-        declared = dataset.nodatavals[index] if self._nodata is None else self._nodata
+        # As GDAL has it: where a mask band tells what is missing, a nodata value beside it does not count.
+        of_file = None if has_mask else dataset.nodatavals[index]
+        declared = of_file if self._nodata is None else self._nodata
         colour = dataset.colorinterp[index]
         attributes: dict[str, Any] = {"long_name": dataset.descriptions[index] or name}
         if colour != ColorInterp.undefined:

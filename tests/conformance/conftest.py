@@ -12,9 +12,9 @@ import obstore
 import pytest
 from affine import Affine
 from obstore.store import MemoryStore
-from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 from geozarr import Grid, Levels, TileMatrix, TileMatrixSet, crs, documents, levels
+from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Stored:
         if edit is not None:
             edit(found)
         for holder in self.holders:
-            if holder in found and found[holder].get("node_type") == "group":
+            if isinstance(found.get(holder), dict) and "shape" not in found[holder]:
                 found[holder] = consolidated(found, holder)
         if raw is not None:
             raw(found)

@@ -7,7 +7,6 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import obstore
 import pytest
 
 from conformance import Severity, check

@@ -16,23 +16,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import builds
 import numpy as np
-import pyramids
 import pytest
 import zarr
 from affine import Affine
+from obstore.store import MemoryStore
+
+import builds
+import pyramids
 from builds import FakeSource, data_array, scene
 from geozarr import (
     ChunkReadError,
-    MetadataError,
     ParameterError,
+    SourceChangedError,
     StoreError,
     TargetExistsError,
     Window,
 )
 from geozarr import store as store_module
-from obstore.store import MemoryStore
 from pyramids import Axis, Plan, warp
 from pyramids.control import Mapping
 
@@ -62,9 +63,9 @@ def test_every_stored_level_is_the_mean_of_the_stored_finest_one(dtype: str, mis
     """P-1, P-2, B12: each dtype, each way to tell what is missing."""
     number = {"number": -7.0 if np.dtype(dtype).kind == "f" else 101, "zero": 0, "mask or NaN": None}[missing]
     source = holed(dtype, nodata=number)
-    choices: dict[str, Any] = {"levels": 6, "chunk": 64} if grid == "native" else {"min_zoom": 8}
+    choices: dict[str, Any] = {"levels": 6, "chunk": 64} if grid == "native" else {"min_zoom": 10}
     plan, store = builds.build(source, tms=grid, **choices)
-    assert len(plan.levels.levels) >= 4
+    assert len(plan.levels.levels) >= 3
     builds.assert_levels_follow(store, plan)
     for asset in plan.levels.assets:
         share = builds.validity(store, plan, asset, "v0").mean()
@@ -74,7 +75,7 @@ def test_every_stored_level_is_the_mean_of_the_stored_finest_one(dtype: str, mis
 @pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic", "average"])
 def test_levels_follow_whatever_the_warp(method: str) -> None:
     """P-5: with nearest, levels are centre samples of the finest."""
-    plan, store = builds.build(holed("int16", nodata=-9999), resampling=method, min_zoom=8)
+    plan, store = builds.build(holed("int16", nodata=-9999), resampling=method, min_zoom=10)
     assert (plan.warp_method, plan.fold_method) == (method, "nearest" if method == "nearest" else "average")
     builds.assert_levels_follow(store, plan)
 
@@ -219,13 +220,11 @@ def test_no_seam_between_blocks(method: str, block: int) -> None:
 
 
 def tms_document(path: Path, *, tile: int, cells: tuple[float, ...]) -> str:
-    """Write a TMS 2.0 document over Web Mercator's square with tiles of any size."""
-    origin = -cells[-1] * 8192, cells[-1] * 8192
+    """Write a TMS 2.0 document over 40 km about the sources of these tests, with tiles of any size."""
+    origin = 320000, 5660000  # metres of Web Mercator
     matrices = []
     for number, cell in enumerate(cells):
-        across = math.ceil(16384 * cells[-1] / cell / tile)
-        # 2 x 2 tiles in each tile of the next coarser matrix.
-        across = math.ceil(16384 * cells[-1] / cells[0] / tile) * 2**number if number else across
+        across = math.ceil(41000 / cells[0] / tile) * 2**number
         matrices.append(
             {
                 "id": str(number),
@@ -389,9 +388,9 @@ def test_slices_of_leading_axes_are_pyramids_of_their_own() -> None:
     values = np.stack([scene("float32", (300, 280), seed=seed) for seed in range(3)])
     values[1, 50:80] = math.nan
     time = Axis("time", (0, 10, 20), {"units": "days since 2000-01-01"})
-    plan, store = builds.build(FakeSource(values, leading=(time,), names=("v",)), min_zoom=8)
+    plan, store = builds.build(FakeSource(values, leading=(time,), names=("v",)), min_zoom=10)
     for number in range(3):
-        single, other = builds.build(FakeSource(values[number : number + 1], names=("v",)), min_zoom=8)
+        single, other = builds.build(FakeSource(values[number : number + 1], names=("v",)), min_zoom=10)
         assert single.levels == plan.levels
         for asset in plan.levels.assets:
             np.testing.assert_array_equal(builds.read(store, f"{asset}/v")[number], builds.read(other, f"{asset}/v"))
@@ -436,7 +435,7 @@ def test_longitudes_from_0_to_360_fill_a_set_of_degrees(tms: str) -> None:
 def test_statistics_are_those_of_the_finest_level() -> None:
     """DESIGN section 2: count, extremes, mean, deviation; percentiles within the bins' stated width of 1/128."""
     source = holed("int16", nodata=-9999)
-    plan, store = builds.build(source, min_zoom=8)
+    plan, store = builds.build(source, min_zoom=10)
     finest = plan.levels.assets[0]
     values = builds.read(store, f"{finest}/v0")
     chosen = values[values != -9999].astype(np.float64)
@@ -477,8 +476,11 @@ def test_predictions_are_upper_bounds(shard: str | int, dtype: str) -> None:
         source = FakeSource(noise)
         plan = builds.plan_for(source, shard=shard, **choices)
         _, report = builds.run(plan, source)
-        assert 0.3 * plan.predicted["objects"] < report.objects <= plan.predicted["objects"]
-        assert 0.3 * plan.predicted["bytes"] < report.size <= plan.predicted["bytes"]
+        assert report.objects <= plan.predicted["objects"]
+        assert report.size <= plan.predicted["bytes"]
+        if choices["tms"] == "native":  # where every chunk is full of noise the bounds are met
+            assert report.objects == plan.predicted["objects"]
+            assert report.size > 0.8 * plan.predicted["bytes"]
 
 
 def test_the_report_counts_what_was_stored() -> None:
@@ -509,9 +511,7 @@ def small() -> FakeSource:
 
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Every file and folder below a place."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def test_a_new_folder_is_made_and_opens(tmp_path: Path) -> None:
@@ -705,9 +705,9 @@ def test_a_source_that_changed_while_it_was_read_is_not_published() -> None:
         source.fingerprint = "another"
 
     source.before_read = touch
-    with pytest.raises(MetadataError) as caught:
+    with pytest.raises(SourceChangedError) as caught:
         pyramids.build(source, store, tms="native")
-    assert (caught.value.key, caught.value.found) == ("fingerprint", "another")
+    assert (caught.value.source, caught.value.now) == ("<fake>", "another")
     assert "zarr.json" not in builds.objects(store)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from geozarr import LimitError, ParameterError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from geozarr import LimitError, ParameterError
 from pyramids import chunking
 from pyramids.chunking import Workload
 

@@ -6,13 +6,14 @@ import functools
 import math
 
 import numpy as np
-import oracle
 import pyproj
 import pytest
 from affine import Affine
-from geozarr import Grid, Window, crs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import oracle
+from geozarr import Grid, Window, crs
 from pyramids.control import CELL, Mapping
 
 PROMISE = 0.01  # source pixels

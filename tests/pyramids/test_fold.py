@@ -8,11 +8,12 @@ from typing import Any
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
-import oracle
 import pytest
-from geozarr.errors import LimitError
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracle
+from geozarr.errors import LimitError
 from pyramids import fold
 from pyramids.fold import Samples, Sums
 

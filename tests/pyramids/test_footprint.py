@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracle
 import pyproj
 import pytest
 from affine import Affine
+
+import oracle
 from geozarr import Bounds, Grid, GridMismatchError, UnsupportedError, crs, tms
 from pyramids import footprint
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import zarr
 import zarr.storage
+from obstore.store import MemoryStore
+
 from geozarr import documents, store
 from geozarr.documents import ArrayLayout
-from obstore.store import MemoryStore
 from pyramids import shards
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")

@@ -9,17 +9,18 @@ import math
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
-import oracle
 import pyproj
 import pytest
 import rasterio.warp
 from affine import Affine
-from geozarr import Grid, ParameterError, Window, crs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.enums import Resampling
+
+import oracle
+from geozarr import Grid, ParameterError, Window, crs
 from pyramids import warp
 from pyramids.control import Mapping
-from rasterio.enums import Resampling
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 POINTWISE = ("nearest", "bilinear", "cubic")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
 from tiler.source import PyramidSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROW, COL = 195, 107  # tile of zoom 9 over the Front Range: the whole of every aligned pyramid here
 SIDE = 512  # cells of the finest level, zoom 10: tiles (390, 214) to (391, 215)

@@ -168,6 +168,7 @@ def test_an_object_larger_than_a_chunk_can_be_is_refused(stores: dict[str, Any],
     with pytest.raises(LimitError) as caught:
         reader_of(path).read(array, (1, 1))
     assert (caught.value.allowed, caught.value.found) == (most, most + 1)
+    assert caught.value.limit == "stored object in bytes"  # told by the store before the body is read
 
 
 def test_a_store_that_fails_is_an_error_and_no_empty_chunk(stores: dict[str, Any], tmp_path: Path) -> None:

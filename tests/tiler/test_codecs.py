@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 import zlib
 
 import google_crc32c
@@ -108,8 +109,13 @@ ZEROS = bytes(2**30 // 64)  # 16 MiB, 2000 times the declared chunk: enough to t
     ],
 )
 def test_a_bomb_is_refused_by_the_size_it_unpacks_to(packer: str, bomb: bytes) -> None:
-    with pytest.raises(LimitError) as caught:
-        chain(packer).decode(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitError) as caught:
+            chain(packer).decode(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 2**20  # of the 16 MiB
+    finally:
+        tracemalloc.stop()
     assert caught.value.allowed == len(RAW)
     assert caught.value.found > len(RAW)
 
@@ -131,9 +137,10 @@ def test_a_frame_that_unpacks_to_less_is_damaged() -> None:
         chain("blosc").decode(blosc.compress(RAW[:-2], b"zstd", 1, blosc.BITSHUFFLE))
 
 
-def test_what_follows_a_gzip_stream_is_damage() -> None:
+@pytest.mark.parametrize("packer", ["blosc", "gzip"])
+def test_what_follows_a_frame_is_damage(packer: str) -> None:
     with pytest.raises(DamagedChunkError):
-        chain("gzip").decode(gzip.compress(RAW) + b"x")
+        chain(packer).decode(PACKED[(packer,)] + b"x")
 
 
 def test_zlib_is_not_gzip() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from geozarr import crs, levels, tms
 from geozarr.errors import TileOutsideLimitsError, UnknownNameError, UnsupportedError
 from geozarr.grid import Bounds, Grid
-from geozarr.tms import TileLimits
+from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
 from geozarr.window import Window
 from pyramid_factory import web_mercator_levels
 from tiler import select
@@ -110,6 +110,18 @@ def test_rows_counted_from_below_are_flipped() -> None:
         assert tileset.choose(zoom, row=height - 1 - row, col=50 * 2 ** (int(zoom) - 8), available=ALL) == same
 
 
+def test_matrices_whose_tops_do_not_meet_are_not_copied_from() -> None:
+    # Counted from below, 3 rows of fine tiles stand beside 1 coarse one: the third row is above its top.
+    coarse = TileMatrix("0", 2000.0, 2.0, (0.0, 0.0), 256, 256, 1, 1, "bottomLeft")
+    fine = TileMatrix("1", 1000.0, 1.0, (0.0, 0.0), 256, 256, 2, 3, "bottomLeft")
+    below = TileMatrixSet("below", QUAD.crs, (coarse, fine))
+    layout = levels.from_tms(below, TileLimits("0", 0, 0, 0, 0), count=1)
+    found = Tileset(layout, below).choose("1", row=0, col=0, available=frozenset({0}))
+    assert isinstance(found, Warp)
+    # The lowest fine row lies over the lower half of the coarse tile's 256 rows.
+    assert found.window == Window(128 - 4, 0, 128 + 4, 128 + 4)
+
+
 def test_the_zoom_range_is_that_of_the_levels() -> None:
     assert (OWN.minzoom, OWN.maxzoom, OWN.is_aligned) == ("8", "10", True)
     other = Tileset(LAYOUT, tms.load("WorldCRS84Quad"))
@@ -198,8 +210,10 @@ def test_the_window_covers_every_target_cell_and_little_more() -> None:
     px, py = crs.transformer(utm, QUAD.crs).transform(xs, ys)
     level = LAYOUT.levels[found.level].grid
     cell_cols, cell_rows = ~level.transform @ (np.asarray(px), np.asarray(py))
-    assert found.window.row < cell_rows.min() and cell_rows.max() < found.window.row_stop
-    assert found.window.col < cell_cols.min() and cell_cols.max() < found.window.col_stop
+    assert found.window.row < cell_rows.min()
+    assert found.window.row_stop > cell_rows.max()
+    assert found.window.col < cell_cols.min()
+    assert found.window.col_stop > cell_cols.max()
     assert found.window.height < np.ptp(cell_rows) + 12
     assert found.window.width < np.ptp(cell_cols) + 12
 

@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zarr
 from affine import Affine
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from geozarr import crs, tms
+from geozarr import crs, store, tms
 from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError
 from geozarr.grid import Grid
 from geozarr.window import Window
+from pyramid_factory import Variable, web_mercator_levels, write_pyramid
+from tiler.chunks import chunk_cache
+from tiler.pyramid import open_pyramid
 from tiler.select import Tileset
 from tiler.source import PyramidSource, ReadLimits
 
@@ -52,6 +56,21 @@ def test_nan_is_not_valid(stores: dict[str, Any]) -> None:
     expected = stores["height"].array("9", "height")
     assert np.array_equal(block.mask[0], ~np.isnan(expected))
     assert np.array_equal(block.values[0][block.mask[0]], expected[~np.isnan(expected)])
+
+
+def test_a_number_of_a_float_array_may_mean_no_data(tmp_path: Path) -> None:
+    values = np.arange(512 * 512, dtype=np.float32).reshape(512, 512)
+    values[300:, 300:] = -9999
+    layout = web_mercator_levels(zoom=10, count=1, row=ROW, col=COL)
+    path = write_pyramid(tmp_path / "number.zarr", layout, {"height": Variable(values[:256, :256], -9999.0)})
+    array = zarr.open_array(path / "10/height", mode="r+")
+    array[...] = values[200:456, 200:456]
+    array[3, 4] = np.nan
+    opened = store.open_store(path)
+    source = PyramidSource(opened, open_pyramid(opened), cache=chunk_cache(0))
+    expected = values[200:456, 200:456] != -9999
+    expected[3, 4] = False
+    assert np.array_equal(tile(source, 10, ROW, COL).mask[0], expected)
 
 
 def test_a_mask_beside_the_data_is_honoured(stores: dict[str, Any]) -> None:
@@ -266,3 +285,36 @@ def test_a_damaged_chunk_is_an_error_and_its_neighbours_are_served(stores: dict[
         tile(source, 10, ROW + 1, COL + 1)
     assert (caught.value.array, caught.value.chunk) == ("/10/count", "1.1")
     assert tile(source, 10, ROW + 1, COL).mask.all()
+
+
+def test_where_a_mask_tells_an_absent_chunk_is_its_fill_value(stores: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(stores["colour"].path, tmp_path / "copy.zarr")
+    copy = type(stores["colour"])(tmp_path / "copy.zarr")
+    (copy.path / "10/red/c/0/1").unlink()
+    block = tile(copy.source(), 10, ROW, COL + 1)
+    opaque = stores["colour"].array("10", "alpha")[:256, 256:] != 0
+    assert np.array_equal(block.mask[0], opaque)
+    assert (block.values[0] == 255).all()  # the placeholder of unsigned bytes
+
+
+def test_a_real_pyramid_is_served_chunk_by_chunk(data_dir: Path) -> None:
+    path = data_dir / "zarr" / "conformance" / "base.zarr"
+    if not path.is_dir():
+        pytest.skip("no zarr/conformance/base.zarr among the test data")
+    opened = store.open_store(path)
+    source = PyramidSource(opened, open_pyramid(opened), cache=chunk_cache(2**24))
+    tileset = Tileset(source.pyramid.levels, tms.load("WebMercatorQuad"))
+    bands = source.pyramid.bands(("elevation",))
+    for level in source.pyramid.levels.levels:
+        values = zarr.open_array(path / level.asset / "elevation", mode="r")[...]
+        found = np.zeros_like(values)
+        mask = np.zeros(values.shape, bool)
+        limits = level.limits
+        for row in range(limits.height):
+            for col in range(limits.width):
+                place = np.s_[256 * row : 256 * row + 256, 256 * col : 256 * col + 256]
+                tile_row, tile_col = limits.minTileRow + row, limits.minTileCol + col
+                block = source.read_tile(tileset, level.asset, row=tile_row, col=tile_col, bands=bands)
+                found[place], mask[place] = block.values[0], block.mask[0]
+        assert np.array_equal(mask, values != -9999)
+        assert np.array_equal(found[mask], values[mask])

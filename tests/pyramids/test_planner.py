@@ -1,0 +1,371 @@
+"""What a source becomes, decided before the first pixel is read (P-13, P-15, P-16, P-26; B10, B13, B17, B18)."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import morecantile
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+
+import builds
+from builds import FakeSource
+from geozarr import (
+    GeoZarrError,
+    GridMismatchError,
+    LimitError,
+    MetadataError,
+    ParameterError,
+    UnknownNameError,
+    UnsupportedError,
+    Window,
+)
+from pyramids import Axis, Options, make_plan
+from pyramids.planner import AVERAGE_FROM
+
+HALF = math.pi * 6378137
+
+
+def never(_: Window) -> None:
+    """Stand for a pixel that is read."""
+    raise AssertionError("a plan reads no pixel")
+
+
+def source(dtype: str = "uint8", shape: tuple[int, int] = (400, 300), **changes: Any) -> FakeSource:
+    """A UTM scene of 30 m that refuses to be read."""
+    return FakeSource(np.zeros((1, *shape), dtype), before_read=never, **changes)
+
+
+def test_a_plan_reads_no_pixel() -> None:
+    """DESIGN section 3: every kind of plan, of a source that raises when it is read."""
+    for choices in (
+        {"tms": "native"},
+        {"tms": "WebMercatorQuad", "resampling": "average"},
+        {"tms": "UTM31WGS84Quad"},
+        {"max_zoom": 8},
+    ):
+        str(builds.plan_for(source(), **choices))
+
+
+def test_the_finest_level_is_the_matrix_nearest_to_the_sources_resolution() -> None:
+    """By ratio of cell sizes: 30 m at 45 degrees north are 42.4 m of Web Mercator; zoom 12 has 38.2 m."""
+    plan = builds.plan_for(source())
+    assert plan.levels.assets[0] == "12"
+    sizes = {zoom: 2 * HALF / 256 / 2**zoom for zoom in range(25)}
+    for cell in (0.3, 1, 7, 29, 100, 1111):
+        scaled = source(transform=Affine(cell, 0, 500000, 0, -cell, 1000))  # on the equator, 0.9996 metres each
+        expected = min(sizes, key=lambda zoom: abs(math.log(sizes[zoom] / cell)))
+        assert builds.plan_for(scaled).levels.assets[0] == str(expected)
+
+
+def test_the_coarsest_level_is_the_last_that_needs_at_most_two_by_two_tiles() -> None:
+    """DESIGN section 2."""
+    plan = builds.plan_for(source(shape=(3000, 4000)))
+    tms = morecantile.tms.get("WebMercatorQuad")
+    box = plan.levels.finest.grid.crop(plan.footprint).bounds
+    for asset in plan.levels.assets:
+        matrix = tms.matrix(int(asset))
+        size = matrix.cellSize * 256
+        cols = math.floor((box.xmax + HALF) / size - 1e-9) - math.floor((box.xmin + HALF) / size + 1e-9) + 1
+        rows = math.floor((HALF - box.ymin) / size - 1e-9) - math.floor((HALF - box.ymax) / size + 1e-9) + 1
+        if asset == plan.levels.assets[-1]:
+            assert max(rows, cols) <= 2
+        else:
+            assert max(rows, cols) > 2, f"level {asset} would do as the coarsest"
+
+
+def test_zooms_may_be_chosen() -> None:
+    for low, high in ((8, 12), ("8", "12"), (12, 12), (0, 3)):
+        plan = builds.plan_for(source(), min_zoom=low, max_zoom=high)
+        assert plan.levels.assets == tuple(str(zoom) for zoom in range(int(high), int(low) - 1, -1))
+    assert builds.plan_for(source(), min_zoom=0, max_zoom=0).levels.assets == ("0",)
+
+
+def test_all_levels_span_the_tiles_of_the_coarsest() -> None:
+    """DESIGN section 2: shape = tiles x tile size, corners equal to the bit."""
+    plan = builds.plan_for(source(), min_zoom=7)
+    coarsest = plan.levels.levels[-1]
+    for step, level in enumerate(plan.levels.levels):
+        assert level.limits is not None
+        assert level.grid.shape == (256 * level.limits.height, 256 * level.limits.width)
+        assert level.grid.bounds == coarsest.grid.bounds
+        assert level.grid.height == coarsest.grid.height * 2 ** (len(plan.levels.levels) - 1 - step)
+
+
+def test_native_levels_go_on_until_one_chunk_holds_all() -> None:
+    for shape, chunk, count in (
+        ((512, 512), None, 1),
+        ((513, 1), None, 2),
+        ((1, 1), None, 1),
+        ((1024, 1000), None, 2),
+        ((1025, 3), None, 3),
+        ((100, 100), 32, 3),
+    ):
+        assert len(builds.plan_for(source(shape=shape), tms="native", chunk=chunk).levels.levels) == count
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "fields"),
+    [
+        ({"min_zoom": 12, "max_zoom": 5}, ParameterError, {"parameter": "zoom range", "found": "12 to 5"}),
+        ({"tms": "NoSuchQuad"}, UnknownNameError, {"kind": "TileMatrixSet", "name": "NoSuchQuad"}),
+        ({"tms": "missing.json"}, UnknownNameError, {"name": "missing.json"}),
+        ({"max_zoom": 99}, UnknownNameError, {"name": "99"}),
+        ({"min_zoom": "fine"}, UnknownNameError, {"name": "fine"}),
+        ({"min_zoom": -1}, UnknownNameError, {"name": "-1"}),
+        ({"tms": "NZTM2000Quad"}, GridMismatchError, {}),
+        ({"tms": "WebMercatorQuad", "levels": 3}, ParameterError, {"parameter": "levels", "found": 3}),
+        ({"tms": "WebMercatorQuad", "chunk": 256}, ParameterError, {"parameter": "chunk", "found": 256}),
+        ({"tms": "native", "max_zoom": 3}, ParameterError, {"parameter": "max_zoom", "found": 3}),
+        ({"tms": "native", "min_zoom": 0}, ParameterError, {"parameter": "min_zoom", "found": 0}),
+        ({"tms": "native", "levels": 0}, ParameterError, {"parameter": "levels", "found": 0}),
+        ({"tms": "native", "levels": -2}, ParameterError, {"parameter": "levels", "found": -2}),
+        ({"tms": "native", "levels": 11}, ParameterError, {"parameter": "levels", "found": 11}),
+        ({"tms": "native", "chunk": 0}, ParameterError, {"parameter": "chunk", "found": 0}),
+        ({"tms": "native", "chunk": 100}, ParameterError, {"parameter": "chunk", "found": 100}),
+        ({"tms": "native", "resampling": "cubic"}, ParameterError, {"parameter": "resampling", "found": "cubic"}),
+        ({"resampling": "mode"}, ParameterError, {"parameter": "resampling", "found": "mode"}),
+        ({"workers": 0}, ParameterError, {"parameter": "workers", "found": 0}),
+        ({"shard": 300}, ParameterError, {"parameter": "shard", "found": 300}),
+        ({"shard": "huge"}, ParameterError, {"parameter": "shard", "found": "huge"}),
+        ({"memory": 1000}, LimitError, {"limit": "memory in bytes", "allowed": 1000}),
+        ({"memory": -1}, LimitError, {"allowed": -1}),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_planned_is_refused(
+    choices: dict[str, Any], error: type[GeoZarrError], fields: dict[str, Any]
+) -> None:
+    """The errors of the API, by their fields."""
+    with pytest.raises(error) as caught:
+        builds.plan_for(source(), **choices)
+    for name, value in fields.items():
+        assert getattr(caught.value, name) == value
+
+
+def test_levels_up_to_one_pixel_are_planned() -> None:
+    """400 x 300 has nine halvings; the tenth level is one pixel."""
+    plan = builds.plan_for(source(), tms="native", levels=10)
+    assert plan.levels.levels[-1].grid.shape == (1, 1)
+
+
+def test_more_levels_than_sums_can_hold_are_refused() -> None:
+    """B12."""
+    with pytest.raises(LimitError) as caught:
+        builds.plan_for(source(), min_zoom=0, max_zoom=17)
+    assert caught.value.limit == "levels of a pyramid"
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A TMS of two matrices over all of Web Mercator."""
+    matrices = [
+        {
+            "id": str(zoom),
+            "scaleDenominator": 2 * HALF / 256 / 2**zoom / 0.28e-3,
+            "cellSize": 2 * HALF / 256 / 2**zoom,
+            "pointOfOrigin": [-HALF, HALF],
+            "tileWidth": 256,
+            "tileHeight": 256,
+            "matrixWidth": 2**zoom,
+            "matrixHeight": 2**zoom,
+        }
+        for zoom in (6, 7)
+    ]
+    for name, value in changes.items():
+        matrices[0][name] = value
+    return {"id": "mine", "crs": "http://www.opengis.net/def/crs/EPSG/0/3857", "tileMatrices": matrices}
+
+
+def test_sets_of_ones_own_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document()))
+    plan = builds.plan_for(source(), tms=str(path), min_zoom="6", max_zoom="7")
+    assert plan.levels.assets == ("7", "6")
+    assert plan.levels.tms is not None
+    assert plan.levels.tms.id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"cellSize": 2 * HALF / 256 / 2**7 * 3, "matrixWidth": 43, "matrixHeight": 43}, GridMismatchError),
+        ({"tileWidth": 512, "tileHeight": 512, "matrixWidth": 32, "matrixHeight": 32}, GridMismatchError),
+        ({"pointOfOrigin": [-HALF + 5000, HALF]}, GridMismatchError),
+    ],
+)
+def test_matrices_that_do_not_nest_are_refused(
+    tmp_path: Path, changes: dict[str, Any], error: type[GeoZarrError]
+) -> None:
+    """DESIGN section 2: with the reason; alone, each of them would do."""
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps(document(**changes)))
+    with pytest.raises(error):
+        builds.plan_for(source(), tms=str(path), min_zoom="6", max_zoom="7")
+    assert builds.plan_for(source(), tms=str(path), min_zoom="7", max_zoom="7").levels.assets == ("7",)
+
+
+def test_tiles_that_are_not_square_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.json"
+    path.write_text(json.dumps(document(tileWidth=512, matrixWidth=32)))
+    with pytest.raises(UnsupportedError) as caught:
+        builds.plan_for(source(), tms=str(path), min_zoom="6", max_zoom="6")
+    assert "square" in caught.value.reason
+
+
+def test_sets_with_coalesced_tiles_are_refused() -> None:
+    """CDB1GlobalGrid and GNOSISGlobalGrid: rows of unequal width have no chunk grid."""
+    degrees = source(code="EPSG:4326", transform=Affine(0.001, 0, 10, 0, -0.001, 60))
+    with pytest.raises(GeoZarrError):
+        builds.plan_for(degrees, tms="GNOSISGlobalGrid")
+
+
+@pytest.mark.parametrize(
+    ("transform", "code"),
+    [
+        (Affine(20, 10, 500000, 10, -20, 5000000), "EPSG:32631"),
+        (Affine(30, 0, 500000, 0, 30, 5000000), "EPSG:32631"),
+        (Affine(-30, 0, 500000, 0, -30, 5000000), "EPSG:32631"),
+        (Affine(20, 5, 500000, 0, -20, 5000000), "EPSG:32631"),
+    ],
+    ids=["rotated", "south-up", "mirrored", "sheared"],
+)
+def test_grids_that_are_not_north_up_are_warped_but_have_no_native_pyramid(transform: Affine, code: str) -> None:
+    """B18, P-14: they work, or say what would."""
+    odd = source(transform=transform, code=code)
+    assert builds.plan_for(odd).warp_method == "bilinear"
+    with pytest.raises(UnsupportedError) as caught:
+        builds.plan_for(odd, tms="native")
+    assert "north-up" in caught.value.feature
+
+
+@pytest.mark.parametrize(
+    ("cell", "method"),
+    [(30, "bilinear"), (60, "bilinear"), (20, "bilinear"), (18, "average"), (5, "average")],
+)
+def test_auto_averages_where_the_source_is_finer(cell: float, method: str) -> None:
+    """Levels fixed at zoom 12, 38.2 m: from sqrt(2) source pixels along a target pixel on."""
+    scene = source(transform=Affine(cell, 0, 500000, 0, -cell, 5000000))
+    plan = builds.plan_for(scene, max_zoom=12)
+    size = cell / math.cos(math.radians(45.15))
+    assert (plan.warp_method == "average") == (2 * HALF / 256 / 2**12 / size > AVERAGE_FROM)
+    assert plan.warp_method == method
+    assert plan.fold_method == "average"
+
+
+def test_classes_are_sampled_not_averaged() -> None:
+    """P-4: palette indexes and class codes."""
+    for tms in ("native", "WebMercatorQuad"):
+        plan = builds.plan_for(source(is_categorical=True), tms=tms)
+        assert plan.fold_method == "nearest"
+        assert plan.warp_method == (None if tms == "native" else "nearest")
+        assert plan.levels.resampling_method == "nearest"
+        assert builds.plan_for(source(is_categorical=True), tms=tms, resampling="average").fold_method == "average"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "has_alpha", "tms", "expected"),
+    [
+        ("float32", None, False, "native", (math.nan, math.nan, False)),
+        ("float64", -9999.0, False, "native", (-9999.0, -9999.0, False)),
+        ("float32", None, True, "WebMercatorQuad", (math.nan, math.nan, False)),
+        ("uint8", 0, False, "native", (0, 0, False)),
+        ("uint8", None, False, "native", (None, 255, False)),
+        ("uint8", None, False, "WebMercatorQuad", (None, 255, True)),
+        ("uint16", None, True, "native", (None, 65535, True)),
+        ("int16", None, False, "WebMercatorQuad", (None, -32768, True)),
+        ("int32", None, False, "WebMercatorQuad", (None, -(2**31), True)),
+        ("uint32", None, False, "WebMercatorQuad", (None, 2**32 - 1, True)),
+        ("int8", 5, True, "WebMercatorQuad", (5, 5, False)),
+    ],
+)
+def test_where_missing_pixels_are_told(
+    dtype: str, nodata: float | None, has_alpha: bool, tms: str, expected: tuple[Any, Any, bool]
+) -> None:
+    """DESIGN section 2, validity: NaN, the source's value, or alpha; the placeholder is never 0."""
+    plan = builds.plan_for(source(dtype, nodata=nodata, has_alpha=has_alpha), tms=tms)
+    variable = plan.variables[0]
+    np.testing.assert_equal((variable.nodata, variable.fill_value, variable.uses_alpha), expected)
+    assert plan.has_alpha == expected[2]
+    assert [item.name for item in plan.variables] == ["v0"] + ["alpha"] * expected[2]
+
+
+@pytest.mark.parametrize("name", ["x", "y", "alpha", "spatial_ref", "", "a/b", "..", ".", "../up", "__x", "zarr.json"])
+def test_names_that_would_clash_or_that_zarr_forbids_are_refused(name: str) -> None:
+    """ZARR-06; a variable's name becomes a key of the store."""
+    with pytest.raises(MetadataError) as caught:
+        builds.plan_for(source(names=(name,)))
+    assert (caught.value.key, caught.value.found) == ("variables", name)
+    axis = Axis(name, (1,))
+    with pytest.raises(MetadataError):
+        builds.plan_for(source(names=("v",), leading=(axis,)))
+
+
+def test_a_name_is_used_once() -> None:
+    twice = FakeSource(np.zeros((2, 10, 10), np.uint8), names=("v", "v"))
+    with pytest.raises(MetadataError) as caught:
+        builds.plan_for(twice, tms="native")
+    assert caught.value.found == "v"
+    with pytest.raises(MetadataError):
+        builds.plan_for(source(names=("time",), leading=(Axis("time", (0,)),)), tms="native")
+
+
+def test_memory_decides_blocks_and_slices_not_bytes() -> None:
+    """B10, P-10: the same identity, under the memory given."""
+    many = FakeSource(np.zeros((6, 3000, 3000), np.float64), before_read=never)
+    plans = [builds.plan_for(many, tms="native", memory=memory * 2**20) for memory in (8000, 1000, 600)]
+    assert len({plan.identity for plan in plans}) == 1
+    assert len({(plan.block, plan.together) for plan in plans}) > 1
+    for plan in plans:
+        assert plan.peak <= plan.memory
+        assert sum(len(group) for group in plan.groups) == 6
+        assert max(len(group) for group in plan.groups) <= plan.together
+
+
+def test_a_raster_beyond_the_set_is_clipped_with_a_note() -> None:
+    """B17."""
+    world = source(code="EPSG:4326", shape=(180, 360), transform=Affine(1, 0, -180, 0, -1, 90))
+    plan = builds.plan_for(world)
+    assert any("clipped" in note for note in plan.notes)
+    assert plan.levels.finest.grid.bounds == pytest.approx((-HALF, -HALF, HALF, HALF))
+    assert not any("clipped" in note for note in builds.plan_for(source()).notes)
+
+
+def test_a_million_shards_are_planned_in_one_go() -> None:
+    """P-27, B25: sizes only, nothing that is as long as the list of shards."""
+    huge = FakeSource(np.broadcast_to(np.zeros(1, np.uint8), (1, 2**20, 2**20)), before_read=never)
+    plan = builds.plan_for(huge, tms="native", chunk=256)
+    assert plan.shard is not None
+    assert plan.predicted["objects"] > 2**20 // plan.shard * (2**20 // plan.shard)
+    assert "objects" in str(plan)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    corner=st.tuples(st.floats(200000, 800000), st.floats(1000, 9000000)),
+    cell=st.floats(1, 500),
+    count=st.integers(1, 4),
+)
+def test_the_footprint_lies_in_the_finest_level(
+    shape: tuple[int, int], corner: tuple[float, float], cell: float, count: int
+) -> None:
+    """P-16: whatever the raster, the plan is consistent in itself."""
+    scene = FakeSource(
+        np.broadcast_to(np.zeros(1, np.uint8), (count, *shape)),
+        before_read=never,
+        transform=Affine(cell, 0, corner[0], 0, -cell, corner[1]),
+    )
+    plan = make_plan(scene, Options())
+    assert plan.levels.finest.grid.window.contains(plan.footprint)
+    assert not plan.footprint.is_empty
+    assert plan.block % plan.chunk == 0
+    for level in range(len(plan.levels.levels)):
+        blocks = plan.blocks(level)
+        assert not blocks.is_empty
+        for row, col in ((blocks.row, blocks.col), (blocks.row_stop - 1, blocks.col_stop - 1)):
+            assert not plan.block_window(level, row, col).is_empty

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tiler import cli
+from tiler.settings import Dataset
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from tiler.cli import main; main()"]
+ENVIRON = {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        ("scene.zarr", Dataset("scene", "scene.zarr")),
+        ("folder/my scene (1).zarr/", Dataset("my-scene-1", "folder/my scene (1).zarr/")),
+        ("s3://bucket/dem.zarr", Dataset("dem", "s3://bucket/dem.zarr")),
+        ("dem=folder/a=b.zarr", Dataset("dem", "folder/a=b.zarr")),
+        ("./a=b.zarr", Dataset("a-b", "./a=b.zarr")),
+        ("plain", Dataset("plain", "plain")),
+    ],
+)
+def test_a_store_has_its_name_or_that_of_its_folder(store: str, expected: Dataset) -> None:
+    assert cli._dataset(store) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nothing.zarr"], "nothing: cannot open"),
+        (["{empty}"], "expected a Zarr v3 group"),
+        (["{count}", "{count}"], "each name once"),
+        (["é/"], "name=folder"),
+        (["--base-url", "ftp://x", "{count}"], "base_url"),
+        (["--host", "203.0.113.1", "{count}"], "an address to listen on"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    stores: dict[str, Any], tmp_path: Path, arguments: list[str], text: str
+) -> None:
+    filled = [item.format(count=stores["count"].path, empty=tmp_path) for item in arguments]
+    result = CliRunner().invoke(cli.main, ["--port", "0", *filled])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("geozarr-serve: ")
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_a_port_in_use_is_told(stores: dict[str, Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(cli.main, ["--port", str(port), str(stores["count"].path)])
+    assert result.exit_code == 2
+    assert str(port) in result.stderr
+
+
+def test_a_missing_extra_is_named(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = CliRunner().invoke(cli.main, ["--port", "0", str(stores["count"].path)])
+    assert result.exit_code == 2
+    assert "geozarr-pyramids[serve]" in result.stderr
+    assert "uvicorn" in result.stderr
+
+
+def test_a_wrong_environment_variable_is_told(stores: dict[str, Any]) -> None:
+    result = CliRunner(env={"GEOZARR_SERVE_MAX_AGE": "soon"}).invoke(cli.main, [str(stores["count"].path)])
+    assert result.exit_code == 2
+    assert "GEOZARR_SERVE_MAX_AGE" in result.stderr
+
+
+def test_it_serves_on_a_free_port_and_ends_well_on_sigterm(stores: dict[str, Any]) -> None:
+    arguments = ["--port", "0", f"counts={stores['count'].path}", str(stores["colour"].path)]
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON
+    ) as process:
+        try:
+            lines = [process.stdout.readline().split() for _ in range(2)]
+            assert [name for name, _ in lines] == ["counts", "colour"]
+            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/counts/WebMercatorQuad/map\.html", lines[0][1])
+            assert found is not None
+            with urllib.request.urlopen(f"{found[1]}/counts/WebMercatorQuad/tilejson.json", timeout=30) as response:
+                tiles = json.load(response)["tiles"][0]
+            assert tiles.startswith(f"{found[1]}/counts/tiles/WebMercatorQuad/")
+            with urllib.request.urlopen(tiles.format(z=10, x=215, y=391), timeout=30) as response:
+                assert response.headers["content-type"] == "image/png"
+            with urllib.request.urlopen(lines[1][1], timeout=30) as response:
+                assert b"<!doctype html>" in response.read()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest, complaints = process.communicate(timeout=30)
+    assert (process.returncode, rest, complaints) == (0, "", "")
