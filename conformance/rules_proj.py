@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import layouts, references, schema
 from conformance.report import Fault, Rule, Severity
+from conformance.rules_registration import serves_below
 from conformance.sites import majority
 from geozarr.conventions.proj import KEYS
 from geozarr.conventions.registration import PROJ
@@ -58,7 +59,8 @@ def check_present(context: Context) -> Iterator[Fault]:
         if PROJ not in registered.conventions or registered.is_doubtful:
             continue
         parent = context.tree.nodes.get(node.parent) if node.is_array and node.path else None
-        if not any(key in holder.attributes for holder in (node, parent) if holder is not None for key in KEYS):
+        stated = any(key in holder.attributes for holder in (node, parent) if holder is not None for key in KEYS)
+        if not stated and not serves_below(context, node, PROJ):
             relies = tuple((node.path, ("attributes", key)) for key in KEYS)
             message = "proj is registered, but there is no CRS"
             yield Fault(node.path, ("attributes", WKT2), message, None, " or ".join(KEYS), relies=relies)

@@ -203,9 +203,17 @@ def check_needed_keys(context: Context) -> Iterator[Fault]:
     """Find groups that register spatial and say nothing with it."""
     for group in context.tree.groups:
         registered = context.registered(group)
-        if SPATIAL in registered.conventions - context.uses(group) and not registered.is_doubtful:
+        is_idle = SPATIAL in registered.conventions - context.uses(group) and not registered.is_doubtful
+        if is_idle and not serves_below(context, group, SPATIAL):
             message = "spatial is registered, but the group has no spatial key"
             yield Fault(group.path, ("attributes", "spatial:dimensions"), message, None, "a spatial key")
+
+
+def serves_below(context: Context, group: Node, convention: Convention) -> bool:
+    """Tell whether nodes below a group rely on its registration, which ZC-09 reports at them."""
+    prefix = f"{group.path}/" if group.path else ""
+    below = (node for path, node in context.tree.nodes.items() if path.startswith(prefix) and node is not group)
+    return any(convention in context.uses(node) - context.registered(node).conventions for node in below)
 
 
 def _entries(context: Context) -> Iterator[tuple[Node, int, dict[str, Any]]]:

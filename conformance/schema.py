@@ -78,8 +78,14 @@ def problem_of(schema: str, instance: Any) -> Problem | None:
     instance : object
         The JSON value.
     """
-    if schema == PROJJSON and _is_larger(instance, _MAX_DEPTH, _MAX_VALUES):
-        return Problem((), f"more than {_MAX_DEPTH} levels or {_MAX_VALUES} values", None)
+    if schema == PROJJSON:
+        if _is_larger(instance, _MAX_DEPTH, _MAX_VALUES):
+            return Problem((), f"more than {_MAX_DEPTH} levels or {_MAX_VALUES} values", None)
+        # The definition of its type says where the fault is; the schema as a whole, only that nothing fits.
+        kind = instance.get("type") if isinstance(instance, dict) else None
+        if isinstance(kind, str) and kind not in _crs_definitions():
+            return Problem(("type",), "this type is no CRS", kind)
+        schema += f"#/definitions/{_crs_definitions().get(str(kind), 'crs')}"
     error = best_match(_validator(schema).iter_errors(instance))
     if error is None:
         return None
@@ -116,6 +122,24 @@ def check_net(context: Context) -> Iterator[tuple[str, Fault]]:
                 )
 
 
+@lru_cache(maxsize=1)
+def _crs_definitions() -> dict[str, str]:
+    """Names of the definitions of CRS in the PROJJSON schema, by the `type` they are for."""
+    definitions = _document(PROJJSON)["definitions"]
+    return {
+        kind: name
+        for name, definition in definitions.items()
+        if name.endswith("_crs")
+        for kind in definition["properties"]["type"]["enum"]
+    }
+
+
+def _document(name: str) -> dict[str, Any]:
+    text = (resources.files("conformance") / "schemas" / name).read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
 def _fault(node: str, base: Pointer, problem: Problem) -> Fault:
     return Fault(node, (*base, *problem.pointer), problem.message, problem.found, "what the schema asks for")
 
@@ -125,7 +149,7 @@ def _is_inherited(convention: object, problem: Problem) -> bool:
     return convention is PROJ and tuple(problem.pointer) == ("attributes",)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _validator(schema: str) -> Any:
     # The TMS schemas are of draft 2019-09 and use siblings of `$ref`, the others are of draft 07 (SPEC TMS-15).
     kind = jsonschema.Draft201909Validator if schema.startswith("tms/") else jsonschema.Draft7Validator
@@ -141,8 +165,7 @@ def _registry() -> Registry[Any]:
     files += [(f"tms/2.0/{name}.json", DRAFT201909) for name in _TMS_FILES]
     registry: Registry[Any] = Registry()
     for name, specification in files:
-        text = (resources.files("conformance") / "schemas" / name).read_text(encoding="utf-8")
-        resource = specification.create_resource(json.loads(text))
+        resource = specification.create_resource(_document(name))
         registry = registry.with_resource(_LOCAL + name, resource)
         if resource.id() is not None:
             registry = registry.with_resource(str(resource.id()), resource)

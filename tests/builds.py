@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rioxarray  # noqa: F401 - registers the `.rio` accessor
@@ -14,13 +13,17 @@ import xarray as xr
 import zarr
 import zarr.storage
 from affine import Affine
-from numpy.typing import NDArray
 from obstore.store import MemoryStore
 
 import oracle
 import pyramids
 from geozarr import Grid, Window, crs
 from pyramids import Axis, Options, Pixels, Plan, Slice, SourceVariable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 UTM = "EPSG:32631"  # central meridian 3 degrees east, so that rasters at easting 500000 lie almost square in Mercator
 
@@ -173,7 +176,7 @@ def attributes(store: MemoryStore, path: str = "") -> dict[str, Any]:
     return found
 
 
-def validity(store: MemoryStore, plan: Plan, asset: str, name: str) -> NDArray[np.bool_]:
+def validity(store: MemoryStore, asset: str, name: str) -> NDArray[np.bool_]:
     """Which stored values hold data, by the rule of the stored documents alone."""
     values = read(store, f"{asset}/{name}")
     stated = attributes(store, f"{asset}/{name}")
@@ -193,7 +196,7 @@ def assert_levels_follow(store: MemoryStore, plan: Plan) -> None:
     finest = plan.levels.assets[0]
     for variable in plan.variables:
         name = variable.name
-        base, base_valid = read(store, f"{finest}/{name}"), validity(store, plan, finest, name)
+        base, base_valid = read(store, f"{finest}/{name}"), validity(store, finest, name)
         for step, asset in enumerate(plan.levels.assets[1:], start=1):
             found = read(store, f"{asset}/{name}")
             for index in np.ndindex(base.shape[:-2]):

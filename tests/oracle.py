@@ -182,7 +182,7 @@ def _overlap(size: int, start: float, stop: float) -> NDArray[np.float64]:
 
 
 def stored(exact: NDArray[np.float64], dtype: np.dtype[Any], *, nodata: float, is_nodata: bool = True) -> Values:
-    """Round float64 results half to even, saturate and put `nodata` for NaN; a result equal to it is moved by a step."""
+    """Round float64 results half to even, saturate and put `nodata` for NaN; a result equal to it moves a step."""
     missing = np.isnan(exact)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):

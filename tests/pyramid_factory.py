@@ -97,7 +97,7 @@ def _write_variable(
         total, weight = (a.reshape(shape).sum(axis=(-3, -1)) for a in (total, weight))
     mean = total / np.maximum(weight, 1)
     rounded = np.rint(mean) if values.dtype.kind in "iu" else mean
-    fill = variable.nodata if variable.nodata is not None else _placeholder(values.dtype)
+    fill = variable.nodata if variable.nodata is not None else _placeholder(name, values.dtype)
     stored = np.where(weight > 0, rounded, fill).astype(values.dtype)
     lead = (1,) * len(variable.leading)
     grid = layout.levels[step].grid
@@ -119,7 +119,9 @@ def _write_variable(
     array.attrs.update(attributes | variable.attributes)
 
 
-def _placeholder(dtype: np.dtype[Any]) -> float:
+def _placeholder(name: str, dtype: np.dtype[Any]) -> float:
+    if name == "alpha":
+        return 0.0
     if dtype.kind == "f":
         return float("nan")
     return float(np.iinfo(dtype).max if dtype.kind == "u" else np.iinfo(dtype).min)

@@ -2,9 +2,9 @@
 
 `PyramidReader` is rio-tiler's reader of a pyramid; `tiler.app.create_app` is the service.
 
-Layers, each importing only those before it: block, cache, codecs <- pyramid <- chunks; select, resample, chunks
-<- source; colormaps <- picture <- render <- parameters; describe, source, render, settings <- service; parameters,
-service <- app <- cli; source <- reader.
+Layers, each importing only those before it: block, cache, codecs <- pyramid <- chunks; select <- resample;
+chunks, resample <- source; colormaps <- picture <- render <- parameters; describe, source, render, settings
+<- service; parameters, service <- app <- cli; source <- reader.
 """
 
 from typing import TYPE_CHECKING, Any

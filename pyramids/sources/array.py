@@ -143,7 +143,7 @@ def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodat
             warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
             # With "all" the grid mapping becomes a coordinate, which is where rioxarray looks for the CRS.
             dataset = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False, decode_coords="all")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what a damaged document leads to
         raise StoreError("open", str(path)) from error
     return ArraySource(dataset, variables=variables, nodata=nodata, name=str(path))
 

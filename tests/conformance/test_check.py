@@ -269,10 +269,7 @@ def test_any_corruption_of_documents_gives_a_report(stores, data) -> None:
             else:
                 holder[pointer[-1]] = data.draw(JSON)
 
-    if data.draw(st.booleans()):
-        store = stores[name].edited(raw=corrupt)
-    else:
-        store = stores[name].edited(corrupt)
+    store = stores[name].edited(raw=corrupt) if data.draw(st.booleans()) else stores[name].edited(corrupt)
     try:
         report = check(store)
     except GeoZarrError:

@@ -17,9 +17,9 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj.enums import PJType
-from strategies import CODES, DTYPES, fill_values, grids, known_crs
 
 from geozarr import Grid, MetadataError, cf, crs
+from strategies import CODES, DTYPES, fill_values, grids, known_crs
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 ROTATED_POLE = pyproj.CRS.from_cf(

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyproj
 import pytest
 from pyproj.enums import PJType
-from strategies import CODES, known_crs
 
 from geozarr import CRS, MetadataError, UnsupportedError, crs
+from strategies import CODES, known_crs
 
 WGS84_RADIUS = 6378137.0
 # Albers with parameters that no authority registers.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import zarr
 import zarr.storage
-from strategies import DTYPES
 from zarr.core.buffer import default_buffer_prototype
 
 from geozarr import MetadataError, UnsupportedError, cf, documents, store
 from geozarr.documents import ArrayLayout
+from strategies import DTYPES
 
 LAYOUT = ArrayLayout((3, 100, 70), np.dtype("int16"), ("band", "y", "x"), (1, 16, 32), None, -9999)
 BYTES = {"name": "bytes", "configuration": {"endian": "little"}}

@@ -8,10 +8,10 @@ import pytest
 from affine import Affine
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import grids, known_crs, sizes
 
 from geozarr import Bounds, Grid, MetadataError, ParameterError, UnsupportedError, Window
 from geozarr.grid import SNAP
+from strategies import grids, known_crs, sizes
 
 UTM = "EPSG:32618"
 

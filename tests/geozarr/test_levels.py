@@ -10,7 +10,6 @@ import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import aligned_levels, grids, known_crs, known_tms, native_levels
 
 from geozarr import (
     GeoZarrError,
@@ -25,6 +24,7 @@ from geozarr import (
     UnknownNameError,
     levels,
 )
+from strategies import aligned_levels, grids, known_crs, known_tms, native_levels
 
 if TYPE_CHECKING:
     import random

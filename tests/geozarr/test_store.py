@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 from geozarr import LimitError, MetadataError, StoreError, documents, levels, store
+from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,6 @@ import morecantile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import PLAIN_SETS, known_crs, known_tms, tiles
 
 from geozarr import (
     Bounds,
@@ -25,6 +24,7 @@ from geozarr import (
     crs,
     tms,
 )
+from strategies import PLAIN_SETS, known_crs, known_tms, tiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import windows
 
 from geozarr import ParameterError, Window
+from strategies import windows
 
 SIDES = st.integers(1, 64)
 

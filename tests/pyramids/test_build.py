@@ -13,8 +13,7 @@ import math
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,6 +35,9 @@ from geozarr import (
 from geozarr import store as store_module
 from pyramids import Axis, Plan, warp
 from pyramids.control import Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 HALF = math.pi * 6378137  # metres from the middle of Web Mercator to its edges
@@ -68,7 +70,7 @@ def test_every_stored_level_is_the_mean_of_the_stored_finest_one(dtype: str, mis
     assert len(plan.levels.levels) >= 3
     builds.assert_levels_follow(store, plan)
     for asset in plan.levels.assets:
-        share = builds.validity(store, plan, asset, "v0").mean()
+        share = builds.validity(store, asset, "v0").mean()
         assert 0 < share < 1
 
 
@@ -281,7 +283,7 @@ def test_tile_size_does_not_change_a_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tile", [25, 33, 100, 129])
 def test_tiles_of_odd_size_fold_right(tmp_path: Path, tile: int) -> None:
-    """P-6: half a block must be a whole number of cells, whatever a tile is; also where memory asks for small blocks."""
+    """P-6: half a block must be a whole number of cells, whatever a tile is; also in the smallest blocks."""
     source = holed("int16", nodata=-1, shape=(300, 260))
     document = tms_document(tmp_path / "odd.json", tile=tile, cells=(160.0, 80.0, 40.0))
     plan = builds.plan_for(source, tms=document, min_zoom="0", max_zoom="2")
@@ -333,7 +335,7 @@ def test_a_raster_without_data_stores_no_chunk_and_reads_as_nodata() -> None:
             for asset in plan.levels.assets:
                 values = builds.read(store, f"{asset}/v0")
                 np.testing.assert_array_equal(values, np.full(values.shape, plan.variables[0].fill_value))
-                assert not builds.validity(store, plan, asset, "v0").any()
+                assert not builds.validity(store, asset, "v0").any()
             assert "statistics" not in builds.attributes(store, f"{plan.levels.assets[0]}/v0")
 
 

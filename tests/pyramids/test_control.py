@@ -173,7 +173,7 @@ def test_pixels_about_a_pole_are_exact(code: str, latitude: float) -> None:
 
 
 def test_a_polar_source_is_exact_up_to_the_edge_of_web_mercator() -> None:
-    """B20: the antimeridian is a ray in the middle of a polar raster; its two sides are at the two ends of the world."""
+    """B20: the antimeridian is a ray in the middle of a polar raster, with the two ends of the world beside it."""
     half = math.pi * 6378137
     source = Grid((1400, 1264), Affine(6250, 0, -3950000, 0, -6250, 4350000), crs.from_code("EPSG:3031"))
     target = Grid((128, 512), Affine(half / 256, 0, -half, 0, -half / 256, -half / 2), crs.from_code("EPSG:3857"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import morecantile
 import numpy as np
@@ -28,6 +27,9 @@ from geozarr import (
 )
 from pyramids import Axis, Options, make_plan
 from pyramids.planner import AVERAGE_FROM
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HALF = math.pi * 6378137
 

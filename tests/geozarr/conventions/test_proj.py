@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from strategies import CODES, known_crs
 
 from geozarr import MetadataError, crs
 from geozarr.conventions import proj
+from strategies import CODES, known_crs
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -13,10 +13,10 @@ import pytest
 from affine import Affine
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7, DRAFT201909
-from strategies import CODES, known_crs, known_tms
 
 from geozarr import Grid, Levels, TileLimits, crs, documents, levels, tms
 from geozarr.documents import ArrayLayout
+from strategies import CODES, known_crs, known_tms
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ import math
 import pytest
 from affine import Affine
 from hypothesis import given
-from strategies import grids, known_crs
 
 from geozarr import Bounds, Grid, MetadataError
 from geozarr.conventions import spatial
+from strategies import grids, known_crs
 
 UTM = known_crs("EPSG:32618")
 GRID = Grid((3, 4), Affine(10, 0, 500, 0, -20, 1000), UTM)
