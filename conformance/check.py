@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance import geometry, metadata, schema, tree
@@ -53,17 +54,16 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
     opened = geozarr_store.open_store(store)
     documents = tree.read(opened)
     context = Context(documents, opened, Depth(depth))
-    rules = rules_at(Depth(depth))
-    findings = _run(context, rules, profile)
+    findings = _run(context, profile)
     geospatial = sum(
         bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
     )
     return Report(
-        store=str(store) if not hasattr(store, "prefix") else f"{type(store).__name__}",
+        store=str(store) if isinstance(store, str | Path) else type(store).__name__,
         depth=Depth(depth),
         profile=profile,
         findings=tuple(sorted(findings, key=lambda finding: finding.node)),
-        rules=tuple(rule.id for rule in rules),
+        rules=tuple(rule.id for rule in rules_at(context.depth)),
         nodes=len(documents.nodes),
         documents=documents.documents,
         pyramids=len(context.pyramids),
@@ -76,23 +76,22 @@ def rules_at(depth: Depth) -> tuple[Rule, ...]:
     return metadata.RULES if depth is Depth.METADATA else (*metadata.RULES, *geometry.RULES)
 
 
-def _run(context: Context, rules: tuple[Rule, ...], profile: str) -> list[Finding]:
-    """Run the rules; the schemas speak after those on metadata, where these were silent."""
-    findings: list[Finding] = []
-    by_id = {rule.id: rule for rule in rules}
-    for rule in rules:
-        if rule is next((later for later in rules if later.depth is Depth.GEOMETRY), None):
-            findings += _run_schemas(context, by_id, profile)
-        for fault in rule.check(context):
-            findings += _judge(context, rule, fault, profile)
-    if all(rule.depth is Depth.METADATA for rule in rules):
-        findings += _run_schemas(context, by_id, profile)
+def _run(context: Context, profile: str) -> list[Finding]:
+    """Run the rules in their order; the schemas speak after those on metadata, where these were silent."""
+    findings = _run_rules(context, metadata.RULES, profile)
+    by_id = {rule.id: rule for rule in metadata.RULES}
+    for rule, fault in schema.check_net(context):
+        findings += _judge(context, by_id[rule], fault, profile)
+    if context.depth is Depth.GEOMETRY:
+        findings += _run_rules(context, geometry.RULES, profile)
     return findings
 
 
-def _run_schemas(context: Context, by_id: dict[str, Rule], profile: str) -> list[Finding]:
-    faults = schema.check_net(context)
-    return [finding for rule, fault in faults for finding in _judge(context, by_id[rule], fault, profile)]
+def _run_rules(context: Context, rules: tuple[Rule, ...], profile: str) -> list[Finding]:
+    """Run some rules. Each fault is judged before the rule goes on, since it may void what comes next."""
+    return [
+        finding for rule in rules for fault in rule.check(context) for finding in _judge(context, rule, fault, profile)
+    ]
 
 
 def _judge(context: Context, rule: Rule, fault: Fault, profile: str) -> list[Finding]:

@@ -59,7 +59,7 @@ class Context:
         self.depth = depth
         self._void: dict[str, list[Pointer]] = {}
         self._rules: dict[str, set[str]] = {}
-        self._registered: dict[str, Registered] = {}
+        self._memo: dict[tuple[str, str], Any] = {}
 
     # What has been reported
 
@@ -74,7 +74,7 @@ class Context:
     def void(self, node: str, pointer: Pointer) -> None:
         """Take a value out of all further judgement."""
         self._void.setdefault(node, []).append(pointer)
-        self._registered.pop(node, None)
+        self._memo.clear()
 
     def is_void(self, node: str, *pointer: str | int) -> bool:
         """Tell whether a value, a part of it or what holds it has been reported."""
@@ -108,9 +108,17 @@ class Context:
         parent = self.tree.nodes.get(array.parent) if array.path else None
         return self.attribute(parent, key, parse) if parent is not None else None
 
+    def once(self, what: str, path: str, compute: Callable[[], T]) -> T:
+        """Work something out once, until the next value becomes void."""
+        key = (what, path)
+        if key not in self._memo:
+            self._memo[key] = compute()
+        found: T = self._memo[key]
+        return found
+
     def shape(self, array: Node) -> tuple[int, ...] | None:
         """Sizes of an array."""
-        return self.member(array, "shape", values.wholes)
+        return self.once("shape", array.path, lambda: self.member(array, "shape", values.wholes))
 
     def dimension_names(self, array: Node) -> tuple[str | None, ...] | None:
         """Names of an array's axes, as many as it has."""
@@ -120,6 +128,9 @@ class Context:
 
     def sizes(self, array: Node) -> dict[str, int]:
         """Sizes of an array by the names of its axes; unnamed axes are left out."""
+        return self.once("sizes", array.path, lambda: self._read_sizes(array))
+
+    def _read_sizes(self, array: Node) -> dict[str, int]:
         names, shape = self.dimension_names(array), self.shape(array)
         if names is None or shape is None:
             return {}
@@ -127,6 +138,9 @@ class Context:
 
     def spatial_dimensions(self, array: Node) -> tuple[str, str] | None:
         """Names of the row and the column axis of an array, where it has both."""
+        return self.once("dimensions", array.path, lambda: self._read_dimensions(array))
+
+    def _read_dimensions(self, array: Node) -> tuple[str, str] | None:
         dimensions = self.effective(array, spatial.DIMENSIONS, values.dimensions)
         sizes = self.sizes(array)
         return dimensions if dimensions is not None and all(name in sizes for name in dimensions) else None
@@ -139,9 +153,7 @@ class Context:
 
     def registered(self, node: Node) -> Registered:
         """Which of the three conventions a node registers by itself."""
-        if node.path not in self._registered:
-            self._registered[node.path] = self._read_registered(node)
-        return self._registered[node.path]
+        return self.once("registered", node.path, lambda: self._read_registered(node))
 
     def _read_registered(self, node: Node) -> Registered:
         entries = node.attributes.get(registration.KEY, [])
@@ -153,6 +165,10 @@ class Context:
 
     def uses(self, node: Node) -> frozenset[Convention]:
         """Conventions of which a node has keys, registered or not."""
+        return self.once("uses", node.path, lambda: self._read_uses(node))
+
+    @staticmethod
+    def _read_uses(node: Node) -> frozenset[Convention]:
         attributes = node.attributes
         layout = attributes.get("multiscales")
         present = (

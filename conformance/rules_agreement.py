@@ -68,10 +68,12 @@ def check_variables(context: Context) -> Iterator[Fault]:
         levels = layouts.levels(context, pyramid)
         groups = [level for level in levels if not level.node.is_array]
         yield from _membership(groups)
-        names = {name for level in levels for name in _rasters(context, level)}
-        for name in sorted(names):
-            holders = [(level, found[name]) for level in levels if name in (found := _rasters(context, level))]
-            yield from _differences(context, holders)
+        holders: dict[str, list[Node]] = {}
+        for level in levels:
+            for name, array in _rasters(context, level).items():
+                holders.setdefault(name, []).append(array)
+        for name in sorted(holders):
+            yield from _differences(context, holders[name])
 
 
 def _values(context: Context, variable: Node, step: float, first: float, relies: tuple[Place, ...]) -> Iterator[Fault]:
@@ -137,7 +139,7 @@ def _rasters(context: Context, level: Level) -> dict[str, Node]:
     return {"" if level.node.is_array else array.name: array for array in rasters}
 
 
-def _differences(context: Context, holders: list[tuple[Level, Node]]) -> Iterator[Fault]:
+def _differences(context: Context, holders: list[Node]) -> Iterator[Fault]:
     """Compare one variable over all levels: type, other axes, fill value, packing, units, grid mapping."""
     facts: list[tuple[tuple[str, ...], str, Callable[[Node], Any]]] = [
         (("attributes",), "presence of attributes", lambda node: bool(node.attributes)),
@@ -147,9 +149,7 @@ def _differences(context: Context, holders: list[tuple[Level, Node]]) -> Iterato
     ]
     facts += [(("attributes", key), key, partial(_stated, key=key)) for key in _COMPARED]
     for pointer, what, fact in facts:
-        votes = [
-            ((array.path, pointer), fact(array)) for _, array in holders if not context.is_void(array.path, *pointer)
-        ]
+        votes = [((array.path, pointer), fact(array)) for array in holders if not context.is_void(array.path, *pointer)]
         consensus = sites.majority(votes, values.same_json)
         for (path, _), found in consensus.dissenters if consensus else ():
             expected = consensus.value if consensus is not None else None
@@ -177,7 +177,7 @@ def _single(found: Any) -> Any:
     return found
 
 
-_XC = "derived; SPEC section 5"
+_XC = "derived"
 _GEOMETRY = Depth.GEOMETRY
 RULES = (
     Rule("XC-06", _XC, "Coordinate variables hold the centres of the cells", check_coordinates, depth=_GEOMETRY),

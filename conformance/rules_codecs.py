@@ -109,7 +109,7 @@ def _chain(node: str, chain: list[Any], pointer: Pointer, *, is_wide: bool) -> I
             last = (bad[0][0],) if len(bad) == 1 else ()
             where = (*pointer, index, "configuration", *last)
             stated = configuration.get(bad[0][0]) if last else configuration or None
-            message = f"{' and '.join(key for key, _ in bad)} of {name} have not the form"
+            message = f"{' and '.join(key for key, _ in bad)} of {name} are malformed"
             yield Fault(node, where, message, stated, "; ".join(expected for _, expected in bad))
         if name == "bytes" and (is_wide or "endian" in configuration):
             endian = configuration.get("endian")

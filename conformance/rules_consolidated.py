@@ -30,7 +30,7 @@ def check_complete(context: Context) -> Iterator[Fault]:
         block = group.document[KEY]
         entries = block.get("metadata") if isinstance(block, dict) else None
         if not _is_block(block):
-            yield Fault(group.path, (KEY,), "the consolidated metadata have not the form", _outline(block), _FORM)
+            yield Fault(group.path, (KEY,), "the consolidated metadata are malformed", _outline(block), _FORM)
         if not isinstance(entries, dict):
             continue
         for path, document in entries.items():
@@ -50,11 +50,11 @@ def check_equal(context: Context) -> Iterator[Fault]:
                 continue
             found = list(differences(_plain(node.document), _plain(copy)))
             if found:
-                others = f", and {len(found) - 1} more values do" if len(found) > 1 else ""
+                others = f" and at {len(found) - 1} more places" if len(found) > 1 else ""
                 yield Fault(
                     node.path,
                     found[0],
-                    f"the consolidated copy in /{group.path} differs{others}; readers take the copy",
+                    f"the consolidated copy in /{group.path} differs here{others}; readers take the copy",
                     found=_at(copy, found[0]),
                     expected=f"the node's own value, {shown(_at(node.document, found[0]))}",
                     voids=tuple((node.path, pointer) for pointer in found[1:]),

@@ -26,7 +26,7 @@ def check_names(context: Context) -> Iterator[Fault]:
             continue
         names, shape = values.dimension_names(found), context.shape(array)
         if names is None:
-            yield Fault(array.path, pointer, "dimension_names have not the form", found, "an array of strings or nulls")
+            yield Fault(array.path, pointer, "dimension_names are malformed", found, "an array of strings or nulls")
         elif shape is not None and len(names) != len(shape):
             message = "array and dimension_names differ in rank"
             yield Fault(array.path, pointer, message, found, f"{len(shape)} names", relies=((array.path, ("shape",)),))

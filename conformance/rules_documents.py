@@ -54,7 +54,7 @@ def check_arrays(context: Context) -> Iterator[Fault]:
             if key not in array.document:
                 yield Fault(array.path, (key,), f"the array has no {key}", None, expected or "a value")
             elif parse(array.document[key]) is None:
-                yield Fault(array.path, (key,), f"{key} has not the form", array.document[key], expected)
+                yield Fault(array.path, (key,), f"{key} is malformed", array.document[key], expected)
         yield from _attributes(array)
         yield from _rank(context, array)
 
@@ -69,7 +69,7 @@ def check_groups(context: Context) -> Iterator[Fault]:
             yield Fault(group.path, ("zarr_format",), "zarr_format is not that of Zarr v3", found, "3")
         if group.document.get("node_type") != "group":
             found = group.document.get("node_type")
-            yield Fault(group.path, ("node_type",), "node_type has not the form", found, '"group" or "array"')
+            yield Fault(group.path, ("node_type",), "node_type is malformed", found, '"group" or "array"')
         yield from _attributes(group)
 
 
@@ -121,7 +121,7 @@ def check_chunks(context: Context) -> Iterator[Fault]:
                 message = "the chunk grid is none that most readers know"
                 yield Fault(array.path, ("chunk_grid",), message, grid[0], '"regular"', severity=Severity.WARNING)
             elif (chunk := values.wholes(found, least=1)) is None:
-                yield Fault(array.path, pointer, "chunk sizes have not the form", found, "whole numbers of at least 1")
+                yield Fault(array.path, pointer, "chunk sizes are malformed", found, "whole numbers of at least 1")
             elif shape is not None and len(chunk) != len(shape):
                 yield Fault(array.path, pointer, "chunk and array differ in rank", found, f"{len(shape)} sizes")
         encoding = context.member(array, "chunk_key_encoding", values.extension)

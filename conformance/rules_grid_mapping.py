@@ -86,7 +86,7 @@ def check_syntax(context: Context) -> Iterator[Fault]:
         if "grid_mapping" in array.attributes and grid_mappings.parse(array.attributes["grid_mapping"]) is None:
             found = array.attributes["grid_mapping"]
             expected = 'a name, or "name: coordinate coordinate ..."'
-            yield Fault(array.path, ("attributes", "grid_mapping"), "grid_mapping has not the form", found, expected)
+            yield Fault(array.path, ("attributes", "grid_mapping"), "grid_mapping is malformed", found, expected)
 
 
 def check_exists(context: Context) -> Iterator[Fault]:
@@ -134,12 +134,18 @@ def check_parameters(context: Context) -> Iterator[Fault]:
             if expected is not None:
                 yield Fault(node.path, ("attributes", key), "a parameter of another type", found, expected)
         name = context.attribute(node, "grid_mapping_name", values.text) or ""
-        for parameter in PARAMETERS.get(name, ()):
-            if not any(key in node.attributes for key in parameter.split("|")):
-                pointer = ("attributes", parameter.split("|")[0])
-                relies = ((node.path, ("attributes", "grid_mapping_name")),)
-                message = f"a parameter of {name} is missing"
-                yield Fault(node.path, pointer, message, None, parameter.replace("|", " or "), relies=relies)
+        missing = [
+            parameter
+            for parameter in PARAMETERS.get(name, ())
+            if not any(key in node.attributes for key in parameter.split("|"))
+        ]
+        if missing:
+            # Where several are missing, the name is as suspect as they are.
+            pointer = ("attributes", missing[0].split("|")[0] if len(missing) == 1 else "grid_mapping_name")
+            relies = ((node.path, ("attributes", "grid_mapping_name")),)
+            expected = ", ".join(parameter.replace("|", " or ") for parameter in missing)
+            found = None if len(missing) == 1 else name
+            yield Fault(node.path, pointer, f"parameters of {name} are missing", found, expected, relies=relies)
 
 
 def check_scalar(context: Context) -> Iterator[Fault]:
@@ -203,7 +209,7 @@ def check_geotransform(context: Context) -> Iterator[Fault]:
         if "GeoTransform" in node.attributes and grid_mappings.geotransform(node.attributes["GeoTransform"]) is None:
             found = node.attributes["GeoTransform"]
             expected = "a string of six numbers c a b f d e"
-            yield Fault(node.path, ("attributes", "GeoTransform"), "GeoTransform has not the form", found, expected)
+            yield Fault(node.path, ("attributes", "GeoTransform"), "GeoTransform is malformed", found, expected)
 
 
 def missing_variables(context: Context, key: str, named: dict[str, tuple[str, ...]]) -> Iterator[Fault]:

@@ -52,12 +52,12 @@ def check_no_twins(context: Context) -> Iterator[Fault]:
 
 def _resolutions(context: Context) -> Iterator[tuple[Pyramid, list[tuple[Level, float]]]]:
     """Levels of each pyramid with the larger side of their cells; without transforms, the inverse of their size."""
-    by_level = sites.of_levels(context)
     for pyramid in context.pyramids:
+        by_level = sites.of_levels(context, pyramid)
         found = []
         transforms, shapes = {}, {}
         for level in layouts.levels(context, pyramid):
-            site = by_level.get((pyramid.node.path, level.item.index))
+            site = by_level.get(level.item.index)
             if site is None:
                 continue
             found.append(level)

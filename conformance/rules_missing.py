@@ -28,7 +28,8 @@ def check_fill_value(context: Context) -> Iterator[Fault]:
         found = array.document.get("fill_value")
         if "fill_value" in array.document and values.fill_value(found, dtype) is None:
             expected = f"a value of {dtype}, not null"
-            yield Fault(array.path, ("fill_value",), "the fill value does not fit the data type", found, expected)
+            shown = "null" if found is None else found
+            yield Fault(array.path, ("fill_value",), "the fill value does not fit the data type", shown, expected)
 
 
 def check_missing_encoding(context: Context) -> Iterator[Fault]:

@@ -61,7 +61,7 @@ def check_assets(context: Context) -> Iterator[Fault]:
     for pyramid, item in _items(context):
         found = item.document.get("asset")
         if layouts.asset_of(item) is None:
-            yield Fault(pyramid.node.path, item.pointer("asset"), "the asset has not the form", found, _PATH)
+            yield Fault(pyramid.node.path, item.pointer("asset"), "the asset is malformed", found, _PATH)
 
 
 def check_relative(context: Context) -> Iterator[Fault]:
@@ -104,7 +104,7 @@ def check_derivation(context: Context) -> Iterator[Fault]:
             continue
         if layouts.asset_of(item, "derived_from") is None:
             found = item.document["derived_from"]
-            yield Fault(pyramid.node.path, item.pointer("derived_from"), "the source has not the form", found, _PATH)
+            yield Fault(pyramid.node.path, item.pointer("derived_from"), "the source is malformed", found, _PATH)
         if "transform" not in item.document:
             message = "a derived level has no transform"
             yield Fault(pyramid.node.path, item.pointer("transform"), message, None, "an object with a scale")
@@ -136,7 +136,7 @@ def check_transform(context: Context) -> Iterator[Fault]:
             if found is None or (key == "scale" and any(number <= 0 for number in found)):
                 expected = "finite numbers" + (" above 0" if key == "scale" else "")
                 pointer = item.pointer("transform", key)
-                yield Fault(pyramid.node.path, pointer, f"{key} has not the form", transform[key], expected)
+                yield Fault(pyramid.node.path, pointer, f"{key} is malformed", transform[key], expected)
 
 
 def check_absolute_keys(context: Context) -> Iterator[Fault]:

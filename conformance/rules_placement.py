@@ -102,11 +102,8 @@ def check_group_box(context: Context) -> Iterator[Fault]:
             message = "the box of the multiscale group is not that of the finest level"
             yield Fault(pyramid.node.path, _BBOX, message, list(box), f"{list(expected)}", relies=relies)
             continue
-        for site in sites.of_levels(context).values():
-            level = site.level
-            found = (
-                _extent(context, site) if level is not None and level.pyramid.node.path == pyramid.node.path else None
-            )
+        for site in sites.of_levels(context, pyramid).values():
+            level, found = site.level, _extent(context, site)
             if level is None or found is None:
                 continue
             theirs, their_cell, their_relies = found
@@ -138,13 +135,12 @@ def _shapes(context: Context, site: Site) -> Iterator[Fault]:
 
 def _finest(context: Context) -> Iterator[tuple[Pyramid, Site]]:
     """Pair each pyramid with its level of the smallest cells."""
-    by_level = sites.of_levels(context)
     for pyramid in context.pyramids:
         if not pyramid.is_whole:
             continue
         found: list[tuple[float, int, Site]] = []
-        for (path, index), site in by_level.items():
-            consensus = sites.transform(context, site) if path == pyramid.node.path else None
+        for index, site in sites.of_levels(context, pyramid).items():
+            consensus = sites.transform(context, site)
             if consensus is not None:
                 found.append((max(sites.cell_size(consensus.value)), index, site))
         if found:
@@ -163,7 +159,7 @@ def _extent(context: Context, site: Site) -> tuple[values.BBox, float, tuple[Pla
     return box, min(sites.cell_size(consensus.value)), consensus.doubtful
 
 
-_XC = "derived; SPEC section 5"
+_XC = "derived"
 RULES = (
     Rule("XC-02", _XC, "A level's transform and shape are those of its arrays", check_statements, depth=Depth.GEOMETRY),
     Rule("XC-01", _XC, "spatial:bbox is what spatial:transform and the shape span", check_box, depth=Depth.GEOMETRY),

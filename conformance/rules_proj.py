@@ -71,7 +71,7 @@ def check_code(context: Context) -> Iterator[Fault]:
     for node, found in _values(context, CODE):
         pointer = ("attributes", CODE)
         if not isinstance(found, str) or not _CODE.fullmatch(found):
-            yield Fault(node.path, pointer, "the code has not the form", found, "AUTHORITY:CODE")
+            yield Fault(node.path, pointer, "the code is malformed", found, "AUTHORITY:CODE")
         elif references.from_code(found) is None:
             yield Fault(
                 node.path, pointer, "PROJ knows no horizontal CRS of this code", found, "a code such as EPSG:3857"
@@ -240,9 +240,10 @@ RULES = (
     Rule("PJ-02", _SCHEMA, "proj:code is AUTHORITY:CODE and known", check_code),
     Rule("PJ-03", _SCHEMA, "proj:wkt2 is WKT2:2019", check_wkt2),
     Rule("PJ-04", _SCHEMA, "proj:projjson is PROJJSON v0.7 of a CRS", check_projjson),
-    Rule("PJ-06", f"{_TEXT}, Writers", "proj:code does not stand alone", check_not_code_alone, _WARNING),
     Rule("PJ-07", f"{_TEXT}, Writers", "All representations at a node are one CRS", check_one_crs_at_node),
     Rule("PJ-09", f"{_TEXT}, Inheritance", "Levels restate the CRS", check_inherited_one_step, _WARNING),
     Rule("PJ-10", f"{_TEXT}, Inheritance", "An array overrides a CRS as a whole", check_whole_override),
     Rule("PJ-11", "derived", "All levels of a pyramid share one CRS", check_one_crs_in_pyramid),
+    # After the rest: what stands alone may be the wrong CRS, which says more.
+    Rule("PJ-06", f"{_TEXT}, Writers", "proj:code does not stand alone", check_not_code_alone, _WARNING),
 )

@@ -143,9 +143,9 @@ def check_size(context: Context) -> Iterator[Fault]:
 
 def steps(context: Context) -> list[Step]:
     """Every level that derives from another level of its layout."""
-    by_level = sites.of_levels(context)
     found = []
     for pyramid in context.pyramids:
+        by_level = sites.of_levels(context, pyramid)
         levels = {level.asset: level for level in layouts.levels(context, pyramid)}
         sources = {asset: _source(context, level) for asset, level in levels.items()}
         for asset, level in levels.items():
@@ -170,8 +170,8 @@ def _source(context: Context, level: Level) -> str | None:
     return None if is_void else layouts.asset_of(level.item, "derived_from")
 
 
-def _site(by_level: dict[tuple[str, int], Site], level: Level) -> Site | None:
-    return by_level.get((level.pyramid.node.path, level.item.index))
+def _site(by_level: dict[int, Site], level: Level) -> Site | None:
+    return by_level.get(level.item.index)
 
 
 def _step(context: Context, level: Level, site: Site, source: Site, base: Site | None) -> Step:
@@ -254,7 +254,7 @@ def _rounding(ratio: tuple[float, float], shape: tuple[int, int], source: tuple[
     return "down" if any(o < -s for o, s in zip(over, slack, strict=True)) else "exact"
 
 
-_XC = "derived; SPEC section 5"
+_XC = "derived"
 _GEOMETRY = Depth.GEOMETRY
 RULES = (
     Rule("MS-12", "multiscales v0.1, Semantics", "A scale above 1 means coarser", check_inverted, depth=_GEOMETRY),

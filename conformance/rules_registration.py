@@ -85,9 +85,7 @@ def check_identifiers(context: Context) -> Iterator[Fault]:
     for node, index, entry in _entries(context):
         uuid = entry.get("uuid")
         if isinstance(uuid, str) and not UUID.fullmatch(uuid):
-            yield Fault(
-                node.path, _at(index, "uuid"), "the uuid has not the form", uuid, "lower-case hexadecimal digits"
-            )
+            yield Fault(node.path, _at(index, "uuid"), "the uuid is malformed", uuid, "lower-case hexadecimal digits")
         for key in ("schema_url", "spec_url"):
             if isinstance(entry.get(key), str) and not _is_uri(entry[key]):
                 yield Fault(node.path, _at(index, key), f"{key} is no URI", entry[key], "an absolute URI")

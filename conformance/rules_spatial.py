@@ -46,7 +46,7 @@ def check_dimensions(context: Context) -> Iterator[Fault]:
         names = values.dimensions(found)
         pointer = ("attributes", spatial.DIMENSIONS)
         if names is None:
-            yield Fault(node.path, pointer, "the dimensions have not the form", found, "two names, rows first")
+            yield Fault(node.path, pointer, "the dimensions are malformed", found, "two names, rows first")
         elif _is_swapped(context, node, *names):
             message = "the column axis is named first"
             yield Fault(node.path, pointer, message, found, f"{[names[1], names[0]]}", severity=Severity.WARNING)
@@ -85,7 +85,7 @@ def check_transform(context: Context) -> Iterator[Fault]:
         numbers = values.numbers(found, count=6)
         expected = "six finite numbers a b c d e f with a*e != b*d"
         if numbers is None or (values.transform(found) is None and not _is_gdal_order(numbers)):
-            yield Fault(node, pointer, "the transform has not the form", found, expected)
+            yield Fault(node, pointer, "the transform is malformed", found, expected)
         elif _is_gdal_order(numbers):
             c, a, b, f, d, e = numbers
             message = "the transform stands in GDAL's order"
@@ -112,7 +112,7 @@ def check_bbox(context: Context) -> Iterator[Fault]:
         if spatial.BBOX in node.attributes and values.bbox(node.attributes[spatial.BBOX]) is None:
             found = node.attributes[spatial.BBOX]
             expected = "xmin ymin xmax ymax with xmin <= xmax and ymin <= ymax"
-            yield Fault(node.path, ("attributes", spatial.BBOX), "the box has not the form", found, expected)
+            yield Fault(node.path, ("attributes", spatial.BBOX), "the box is malformed", found, expected)
 
 
 def check_registration(context: Context) -> Iterator[Fault]:
@@ -131,7 +131,7 @@ def check_shape(context: Context) -> Iterator[Fault]:
         shape = values.shape2(found)
         array = context.tree.nodes[node]
         if shape is None:
-            yield Fault(node, pointer, "the shape has not the form", found, "height and width, whole numbers from 1 on")
+            yield Fault(node, pointer, "the shape is malformed", found, "height and width, whole numbers from 1 on")
         elif array.is_array and (dimensions := context.spatial_dimensions(array)) is not None:
             real = sites.spatial_shape(context, array, dimensions)
             if real is not None and real != shape:

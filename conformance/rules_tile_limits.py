@@ -55,7 +55,7 @@ def check_limits(context: Context) -> Iterator[Fault]:
             limits = tile_matrices.limits_of(name, item)
             if limits is None:
                 expected = "tileMatrix and whole numbers minTileRow <= maxTileRow, minTileCol <= maxTileCol"
-                yield Fault(node, pointer, "limits have not the form", item, expected)
+                yield Fault(node, pointer, "limits are malformed", item, expected)
             elif isinstance(name, str) and limits.matrix != name:
                 yield Fault(
                     node, (*pointer, "tileMatrix"), "limits name another matrix than their key", limits.matrix, name

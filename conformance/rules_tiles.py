@@ -109,21 +109,18 @@ def check_ids(context: Context) -> Iterator[Fault]:
 
 def check_not_by_number(context: Context) -> Iterator[Fault]:
     """Find levels that bear the number of one matrix and have the cells of another."""
-    for pyramid in context.pyramids:
-        swapped = []
-        for item in _tiled(context):
-            if item.tile_set.pyramid.node.path != pyramid.node.path or _has_cell(item, item.matrix):
-                continue
+    swapped: dict[str, tuple[Tiled, Matrix]] = {}
+    for item in _tiled(context):
+        if not _has_cell(item, item.matrix):
             other = next((matrix for matrix in item.tile_set.matrices if _has_cell(item, matrix)), None)
             if other is not None:
-                swapped.append((item, other))
-        if swapped:
-            item, other = swapped[0]
-            message = "levels bear the numbers of other matrices: level 0 is the finest, matrix 0 the coarsest"
-            pointer = item.level.item.pointer("asset")
-            keys = ("cellSize", "matrixWidth", "matrixHeight")
-            voids = tuple(item.tile_set.place(matrix, key) for matrix in item.tile_set.matrices for key in keys)
-            yield Fault(pyramid.node.path, pointer, message, item.level.asset, f"{other.id}, by its cells", voids=voids)
+                swapped.setdefault(item.tile_set.pyramid.node.path, (item, other))
+    for node, (item, other) in swapped.items():
+        message = "levels bear the numbers of other matrices: level 0 is the finest, matrix 0 the coarsest"
+        pointer = item.level.item.pointer("asset")
+        keys = ("cellSize", "matrixWidth", "matrixHeight")
+        voids = tuple(item.tile_set.place(matrix, key) for matrix in item.tile_set.matrices for key in keys)
+        yield Fault(node, pointer, message, item.level.asset, f"{other.id}, by its cells", voids=voids)
 
 
 def check_cells(context: Context) -> Iterator[Fault]:
@@ -212,11 +209,11 @@ def check_limits(context: Context) -> Iterator[Fault]:
 
 def _tiled(context: Context) -> Iterator[Tiled]:
     """Levels with a matrix, read anew for each, since findings void parts of them."""
-    by_level = sites.of_levels(context)
     for pyramid in context.pyramids:
+        by_level = sites.of_levels(context, pyramid)
         for level in layouts.levels(context, pyramid):
             tile_set = tile_matrices.read(context, pyramid)
-            site = by_level.get((pyramid.node.path, level.item.index))
+            site = by_level.get(level.item.index)
             matrix = tile_set.by_id().get(level.asset) if tile_set is not None else None
             consensus = sites.transform(context, site) if site is not None else None
             if tile_set is None or site is None or matrix is None or consensus is None:
@@ -258,16 +255,14 @@ def _touched(offset: float, size: int, tile: int, slack: float) -> tuple[int, in
     return math.floor((offset + slack) / tile), math.ceil((offset + size - slack) / tile) - 1
 
 
-_DERIVED = "derived; SPEC section 10"
+_DERIVED = "derived; OGC 17-083r4 6.1"
 _GEOMETRY = Depth.GEOMETRY
 # Part of the metadata rules: transforms are documents too, and limits are judged after it.
 FIRST_RULES = (
     Rule("TMS-24", _DERIVED, "Levels are matched with matrices by cell size, not by number", check_not_by_number),
 )
 RULES = (
-    Rule(
-        "XC-11", "derived; SPEC section 5", "Levels and tile matrices have the same names", check_ids, depth=_GEOMETRY
-    ),
+    Rule("XC-11", "derived", "Levels and tile matrices have the same names", check_ids, depth=_GEOMETRY),
     Rule("TMS-20", _DERIVED, "A level has the cells of its matrix", check_cells, depth=_GEOMETRY),
     Rule("TMS-21", _DERIVED, "A level begins on a cell of its matrix", check_corners, depth=_GEOMETRY),
     Rule("TMS-22", _DERIVED, "A chunk is a tile, or a part of one", check_chunks, depth=_GEOMETRY),

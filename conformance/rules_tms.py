@@ -71,7 +71,7 @@ def check_matrices(context: Context) -> Iterator[Fault]:
                 yield Fault(node, (*SET, "tileMatrices", index), message, item, "all members of a tile matrix")
                 continue
             for key, expected in malformed:
-                message = f"{key} is missing" if key not in item else f"{key} has not the form"
+                message = f"{key} is missing" if key not in item else f"{key} is malformed"
                 yield Fault(node, (*SET, "tileMatrices", index, key), message, item.get(key), expected)
 
 
@@ -216,7 +216,7 @@ def check_bounding_box(context: Context) -> Iterator[Fault]:
             continue
         low, high = (values.numbers(stated.get(key), count=2) for key in ("lowerLeft", "upperRight"))
         if low is None or high is None:
-            message = "the bounding box has not the form"
+            message = "the bounding box is malformed"
             pointer = (*SET, "boundingBox")
             yield Fault(
                 tile_set.pyramid.node.path, pointer, message, stated, "lowerLeft and upperRight, two numbers each"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from conformance.context import Context
     from conformance.report import Pointer
+    from geozarr.conventions.registration import Convention
 
 FRAMEWORK = "zarr-conventions/v1.json"
 PROJJSON = "projjson/v0.7.json"
@@ -98,7 +99,7 @@ def check_net(context: Context) -> Iterator[tuple[str, Fault]]:
         if not node.is_known or context.has_findings(node.path, "ZARR-01", "ZARR-02", "ZARR-22"):
             continue
         if "zarr_conventions" in node.attributes and not context.has_findings(node.path, "ZC"):
-            problem = problem_of(FRAMEWORK, node.document)
+            problem = _problem_at(FRAMEWORK, _relevant(node.document, None))
             if problem is not None:
                 yield "ZC-01", _fault(node.path, (), problem)
                 continue
@@ -106,7 +107,7 @@ def check_net(context: Context) -> Iterator[tuple[str, Fault]]:
         for convention, schema in _CONVENTIONS.items():
             known = convention in registered.conventions and not registered.is_doubtful
             if known and not context.has_findings(node.path, "ZC", _PREFIX[convention]):
-                problem = problem_of(schema, node.document)
+                problem = _problem_at(schema, _relevant(node.document, convention))
                 if problem is not None and not _is_inherited(convention, problem):
                     key = next((str(part) for part in problem.pointer if part in _RULE_OF_KEY), "")
                     yield _RULE_OF_KEY.get(key, _RULE_OF_SCHEMA[convention]), _fault(node.path, (), problem)
@@ -138,6 +139,23 @@ def _document(name: str) -> dict[str, Any]:
     text = (resources.files("conformance") / "schemas" / name).read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
+
+
+@lru_cache(maxsize=4096)
+def _problem_at(schema: str, text: str) -> Problem | None:
+    """Validate what has been rendered: the nodes of a pyramid mostly say the same, and validation is slow."""
+    return problem_of(schema, json.loads(text))
+
+
+def _relevant(document: dict[str, Any], convention: Convention | None) -> str:
+    """Render what a convention's schema looks at; the framework's where there is no convention."""
+    prefix = f"{convention.name}:" if convention is not None else "zarr_conventions"
+    keys = ("zarr_conventions", "multiscales") if convention is not None else ("zarr_conventions",)
+    attributes = document.get("attributes")
+    if isinstance(attributes, dict):
+        attributes = {key: value for key, value in attributes.items() if key in keys or key.startswith(prefix)}
+    head = {key: document[key] for key in ("zarr_format", "node_type") if key in document}
+    return json.dumps({**head, "attributes": attributes}, sort_keys=True)
 
 
 def _fault(node: str, base: Pointer, problem: Problem) -> Fault:

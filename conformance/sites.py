@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from conformance.context import Context
-    from conformance.layouts import Level
+    from conformance.layouts import Level, Pyramid
     from conformance.report import Place
     from conformance.tree import Node
     from conformance.values import BBox, Transform
@@ -102,6 +102,10 @@ def majority(votes: Iterable[tuple[Place, T]], agree: Callable[[T, T], bool]) ->
 
 def sites(context: Context) -> list[Site]:
     """All sites of a tree, levels of pyramids among them."""
+    return context.once("sites", "", lambda: _find(context))
+
+
+def _find(context: Context) -> list[Site]:
     found = []
     by_node = {level.node.path: level for pyramid in context.pyramids for level in layouts.levels(context, pyramid)}
     for group in context.tree.groups:
@@ -121,14 +125,19 @@ def sites(context: Context) -> list[Site]:
     return found
 
 
-def of_levels(context: Context) -> dict[tuple[str, int], Site]:
-    """Sites of all levels, by path of the multiscale group and position in its layout; the one with most rasters."""
-    found: dict[tuple[str, int], Site] = {}
+def of_levels(context: Context, pyramid: Pyramid) -> dict[int, Site]:
+    """Sites of the levels of a pyramid by position in its layout; of an asset listed twice, the one with rasters."""
+    return context.once("levels", "", lambda: _find_levels(context)).get(pyramid.node.path, {})
+
+
+def _find_levels(context: Context) -> dict[str, dict[int, Site]]:
+    found: dict[str, dict[int, Site]] = {}
     for site in sites(context):
         if site.level is not None:
-            key = (site.level.pyramid.node.path, site.level.item.index)
-            if key not in found or len(site.rasters) > len(found[key].rasters):
-                found[key] = site
+            levels = found.setdefault(site.level.pyramid.node.path, {})
+            index = site.level.item.index
+            if index not in levels or len(site.rasters) > len(levels[index].rasters):
+                levels[index] = site
     return found
 
 
@@ -165,6 +174,12 @@ def stated(context: Context, level: Level, key: str, parse: Callable[[Any], T | 
 
 def transform(context: Context, site: Site) -> Consensus[Transform] | None:
     """Find the transform of a site, as most of its statements have it."""
+    where = site.level.item.pointer() if site.level is not None else site.dimensions
+    home = site.rasters[0].path if site.rasters else site.home
+    return context.once(f"transform {where}", home, lambda: _vote(context, site))
+
+
+def _vote(context: Context, site: Site) -> Consensus[Transform] | None:
     key = spatial.TRANSFORM
     votes: list[tuple[Place, Transform]] = []
     is_pyramid = site.group is not None and isinstance(site.group.attributes.get("multiscales"), dict)

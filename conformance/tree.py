@@ -58,7 +58,7 @@ class Node:
         """True where there is a document to judge, be it a copy."""
         return self.is_copy or not self.fault
 
-    @property
+    @cached_property
     def is_array(self) -> bool:
         """True for an array; where `node_type` is missing or nonsense, the other keys tell."""
         kind = self.document.get("node_type")
@@ -66,7 +66,7 @@ class Node:
             return bool(kind == "array")
         return any(key in self.document for key in ("shape", "data_type", "chunk_grid", "codecs"))
 
-    @property
+    @cached_property
     def attributes(self) -> dict[str, Any]:
         """Its attributes; empty where they are absent or no object."""
         attributes = self.document.get("attributes")
@@ -98,6 +98,7 @@ class Tree:
     nodes: dict[str, Node]
     documents: int
     _children: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _arrays: dict[str, dict[str, Node]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for path in self.nodes:
@@ -120,7 +121,10 @@ class Tree:
 
     def child_arrays(self, path: str) -> dict[str, Node]:
         """Arrays directly below a group, by name."""
-        return {child.name: child for child in self.children(path) if child.is_known and child.is_array}
+        if path not in self._arrays:
+            found = {child.name: child for child in self.children(path) if child.is_known and child.is_array}
+            self._arrays[path] = found
+        return self._arrays[path]
 
     def ancestors(self, path: str) -> list[Node]:
         """List the groups above a node, nearest first."""

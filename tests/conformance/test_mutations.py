@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conformance import Severity, check
 from conformance.geometry import RULES as GEOMETRY_RULES
+from conformance.metadata import NOT_CHECKED
 from conformance.metadata import RULES as METADATA_RULES
 from geozarr import crs
 from geozarr.conventions import registration
@@ -1192,3 +1194,29 @@ def test_every_rule_has_a_mutation() -> None:
     elsewhere = {"MS-22", "XC-04", "XC-05", "XC-06"}  # tests below, which need other pixels or grids
     rules = {rule.id for rule in (*METADATA_RULES, *GEOMETRY_RULES)}
     assert rules - {mutation.rule for mutation in MUTATIONS} <= elsewhere
+
+
+def _documented() -> dict[str, list[str]]:
+    """Rows of the tables of docs/conformance.md by their first cell."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in text.splitlines() if line[:2] == "| "]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_documentation_lists_every_rule_and_reason() -> None:
+    rows = _documented()
+    for rule in (*METADATA_RULES, *GEOMETRY_RULES):
+        assert rows[rule.id][:4] == [rule.clause, rule.title, str(rule.severity), str(rule.depth)]
+    for requirement, reason in NOT_CHECKED.items():
+        assert rows[requirement] == [reason]
+
+
+def test_the_documentation_shows_what_the_first_mutation_of_each_rule_gives(stores) -> None:
+    rows = _documented()
+    shown: set[str] = set()
+    for mutation in MUTATIONS:
+        if mutation.rule not in shown:
+            shown.add(mutation.rule)
+            found = check(stores[mutation.store].edited(mutation.edit, mutation.raw)).findings[0]
+            place = found.node + (f"#{found.pointer}" if found.pointer else "")
+            assert rows[mutation.rule][4] == f"`{place}: {found.message}`"

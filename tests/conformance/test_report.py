@@ -16,7 +16,7 @@ def finding(severity: Severity = Severity.ERROR, **changes: str) -> Finding:
         "clause": "spatial v0.1",
         "node": "/1",
         "pointer": "/attributes/spatial:transform",
-        "message": "the transform has not the form",
+        "message": "the transform is malformed",
         "found": "[1]",
         "expected": "six numbers",
     }
