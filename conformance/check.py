@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from conformance import geometry, metadata, schema, tree
 from conformance.context import Context
-from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, format_pointer, shown
+from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, clipped, format_pointer, shown
 from geozarr import store as geozarr_store
 from geozarr.errors import ParameterError
 
@@ -54,10 +54,10 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
     opened = geozarr_store.open_store(store)
     documents = tree.read(opened)
     context = Context(documents, opened, Depth(depth))
-    findings = _run(context, profile)
     geospatial = sum(
         bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
     )
+    findings = _run(context, profile)
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
         depth=Depth(depth),
@@ -111,8 +111,8 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: str) -> list[Fin
             severity=severity,
             node=f"/{fault.node}",
             pointer=format_pointer(fault.pointer),
-            message=fault.message,
+            message=clipped(fault.message),
             found=shown(fault.found),
-            expected=fault.expected,
+            expected=clipped(fault.expected),
         )
     ]

@@ -25,6 +25,7 @@ TOLERANCE = (
     "coordinates 1e-6 of a cell or 1e-9 of the value, whichever is larger; ratios of cells 1e-6; cellSize of tiles 1e-9"
 )
 _SHOWN = 160  # characters of a value in a finding; a document can hold megabytes in one string
+_CLIPPED = 400  # characters of a message
 _NODES_SHOWN = 8  # places listed for one rule in the text report; the JSON report lists all
 
 
@@ -140,8 +141,9 @@ class Finding:
     expected: str
 
     def __str__(self) -> str:
+        place = clipped(self.node + (self.pointer and f"#{self.pointer}"))
         tail = f": found {self.found}" + (f", expected {self.expected}" if self.expected else "")
-        return f"{_printable(self.node)}{_printable(self.pointer and '#' + self.pointer)}: {self.message}{tail}"
+        return _printable(f"{place}: {self.message}{tail}")
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,11 @@ def shown(value: object) -> str:
     except ValueError:  # a whole number of more digits than Python prints
         text = "a number of more than 4000 digits"
     return _printable(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+
+
+def clipped(text: str) -> str:
+    """Bound the length of a message, which may quote names of a document."""
+    return text if len(text) <= _CLIPPED else text[: _CLIPPED - 3] + "..."
 
 
 def format_pointer(pointer: Pointer) -> str:

@@ -177,6 +177,20 @@ def test_half_a_surrogate_pair_does_not_break_the_report(stores) -> None:
     assert "\x1b" not in report.to_text()
 
 
+def test_names_of_a_document_cannot_flood_or_steer_the_report(stores) -> None:
+    name = "\x1b[31m" + "x" * 100_000
+
+    def edit(found: dict[str, Any]) -> None:
+        found["1"]["attributes"]["spatial:dimensions"] = [name, "x"]
+        found["1/data"]["dimension_names"] = ["band", name, "x"]
+        found["1/x"]["dimension_names"] = [name]
+
+    report = check(stores["native"].edited(edit))
+    assert report.findings
+    assert "\x1b" not in report.to_text()
+    assert max(len(line) for line in report.to_text().splitlines()) < 2000
+
+
 def test_the_store_is_not_changed(stores) -> None:
     for name in NAMES:
         store = stores[name].edited(lambda found: found[""]["attributes"].pop("zarr_conventions", None))
