@@ -1,7 +1,7 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
 
 Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels,
-documents <- store.
+documents <- store. Beside them, needing errors only: codecs, which undo what stored chunks went through.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms

@@ -134,7 +134,7 @@ def read_bytes(store: Store, key: str, *, most: int | None = None) -> bytes | No
 def write_bytes(store: Store, key: str, data: bytes) -> None:
     """Write an object whole, in one put; raises `StoreError` if that fails."""
     try:
-        obstore.put(store, key, data)
+        obstore.put(store, key, data, use_multipart=False)
     except _FAILURES as error:
         raise StoreError("put", key) from error
 

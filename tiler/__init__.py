@@ -2,7 +2,7 @@
 
 `PyramidReader` is rio-tiler's reader of a pyramid; `tiler.app.create_app` is the service.
 
-Layers, each importing only those before it: block, cache, codecs <- pyramid <- chunks; select <- resample;
+Layers, each importing only those before it: block, cache <- pyramid <- chunks; select <- resample;
 chunks, resample <- source; colormaps <- picture <- render <- parameters; describe, source, render, settings
 <- service; parameters, service <- app <- cli; source <- reader.
 """

@@ -15,10 +15,10 @@ import numpy as np
 import obstore
 from obstore.exceptions import BaseError
 
+from geozarr.codecs import ABSENT, DamagedChunkError
 from geozarr.errors import ChunkReadError, LimitError, StoreError
 from geozarr.window import Window
 from tiler.cache import BoundedCache
-from tiler.codecs import ABSENT, DamagedChunkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from obstore import Bytes, SuffixRange
 
+    from geozarr.codecs import ShardIndex
     from geozarr.store import Store
-    from tiler.codecs import ShardIndex
     from tiler.pyramid import StoredArray
 
 _ENTRY_BYTES = 256  # what an entry of the cache costs beside its values: key, array header, list node

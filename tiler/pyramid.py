@@ -22,6 +22,7 @@ import numpy as np
 from geozarr import cf, documents
 from geozarr import levels as levels_module
 from geozarr import store as store_module
+from geozarr.codecs import Storage, read_storage
 from geozarr.errors import (
     GridMismatchError,
     LimitError,
@@ -32,7 +33,6 @@ from geozarr.errors import (
     UnsupportedError,
 )
 from geozarr.grid import Bounds
-from tiler.codecs import Storage, read_storage
 
 if TYPE_CHECKING:
     from geozarr import Level, Levels

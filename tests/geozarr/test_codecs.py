@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numcodecs import blosc, zstd
 
-from geozarr.errors import LimitError, MetadataError, UnsupportedError
-from tiler.codecs import (
+from geozarr.codecs import (
     ABSENT,
     MAX_CHUNK,
     STORED_SLACK,
@@ -20,6 +19,7 @@ from tiler.codecs import (
     ShardIndex,
     read_storage,
 )
+from geozarr.errors import LimitError, MetadataError, UnsupportedError
 
 U2 = np.dtype("<u2")
 VALUES = np.arange(64 * 64, dtype=U2).reshape(64, 64) * 7
@@ -61,6 +61,33 @@ def test_each_chain_gives_the_values_back(packers: tuple[str, ...]) -> None:
     assert found.dtype == U2
     assert np.array_equal(found, VALUES)
     assert not found.flags.writeable
+
+
+@pytest.mark.parametrize("packers", PACKED)
+def test_a_chunk_is_decoded_into_an_array_of_the_caller(packers: tuple[str, ...]) -> None:
+    """The part of a larger buffer that holds it; from bytes, or from a view of them."""
+    whole = np.zeros((3, 64, 64), U2)
+    chain(*packers).decode_into(memoryview(b"--" + PACKED[packers])[2:], whole[1])
+    assert np.array_equal(whole[1], VALUES)
+    assert not whole[0].any()
+    assert not whole[2].any()
+
+
+@pytest.mark.parametrize("packers", PACKED)
+@pytest.mark.parametrize("dtype", [">u2", ">i4", ">f8"])
+def test_big_endian_values_come_out_in_the_byte_order_of_the_machine(packers: tuple[str, ...], dtype: str) -> None:
+    count = len(RAW) // np.dtype(dtype).itemsize
+    big = CodecChain(np.dtype(dtype), (count,), packers)
+    found = big.decode(PACKED[packers])
+    assert found.dtype == np.dtype(dtype).newbyteorder("=")
+    assert found.dtype.isnative
+    assert np.array_equal(found, np.frombuffer(RAW, dtype), equal_nan=dtype == ">f8")
+
+
+def test_the_residue_of_a_checksum_is_that_of_any_data() -> None:
+    """Checked against the plain way: the checksum of what comes before it."""
+    for size in (0, 1, 2, 3, 4, 100):
+        assert CodecChain(np.dtype("u1"), (size,), ("crc32c",)).decode(with_crc(bytes(range(size)))).size == size
 
 
 def test_a_zstd_frame_without_its_size_is_read() -> None:
@@ -183,6 +210,13 @@ def test_an_index_without_checksum_at_the_start_is_read() -> None:
     assert found.index == ShardIndex((2, 3), at_end=False, has_checksum=False)
 
 
+@pytest.mark.parametrize(("endian", "order"), [("little", "<"), ("big", ">")])
+def test_the_byte_order_is_that_of_the_document(endian: str, order: str) -> None:
+    codecs = [{"name": "bytes", "configuration": {"endian": endian}}]
+    assert storage(codecs).chain.dtype == np.dtype(f"{order}u2")
+    assert storage(shard_document(codecs=codecs)).chain.dtype == np.dtype(f"{order}u2")
+
+
 def test_codecs_may_be_written_by_name_alone() -> None:
     assert storage(["bytes", "crc32c"], dtype="u1").chain.packers == ("crc32c",)
 
@@ -193,7 +227,6 @@ def test_codecs_may_be_written_by_name_alone() -> None:
         [BYTES, {"name": "numcodecs.pickle"}],
         [BYTES, {"name": "lzma"}],
         [{"name": "transpose", "configuration": {"order": [1, 0]}}, BYTES],
-        [{"name": "bytes", "configuration": {"endian": "big"}}],
         [BLOSC],
         [*shard_document(), CRC],
         shard_document(codecs=shard_document()),
@@ -247,6 +280,17 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(
     with pytest.raises(LimitError) as caught:
         storage(codecs, shape)
     assert caught.value.limit == limit
+
+
+def test_a_reader_may_allow_larger_chunks() -> None:
+    """Or smaller ones: the limit is in bytes of a decoded chunk."""
+    shape = (MAX_CHUNK // 2 + 1, 1)
+    most = MAX_CHUNK + 2
+    found = read_storage([BYTES], dtype=U2, object_shape=shape, node="x", max_chunk=most)
+    assert found.chain.decoded_bytes == most
+    with pytest.raises(LimitError) as caught:
+        read_storage([BYTES], dtype=U2, object_shape=shape, node="x", max_chunk=most - 1)
+    assert (caught.value.allowed, caught.value.found) == (most - 1, most)
 
 
 def test_an_index_tells_where_chunks_are_and_which_are_absent() -> None:

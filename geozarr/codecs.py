@@ -3,6 +3,7 @@
 Only a fixed list is decoded, each by a function of this module; a name in a document is never looked up anywhere
 else. Before anything is unpacked, the size that the frame states is compared with the size that the array
 declares, and every decoder writes into a buffer of exactly that size, so that a few bytes cannot become gigabytes.
+What is decoded is written once, straight into the values that are handed out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import google_crc32c
 import numpy as np
@@ -21,10 +22,13 @@ from geozarr.errors import LimitError, MetadataError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
-MAX_CHUNK = 64 * 2**20  # bytes, decoded
+    Data: TypeAlias = bytes | memoryview
+
+MAX_CHUNK = 64 * 2**20  # bytes, decoded; readers of trusted arrays may allow more
 MAX_INDEX = 16 * 2**20  # bytes, one shard index
 MAX_CODECS = 8  # codecs in a chain
 STORED_SLACK = 64 * 2**10  # bytes that a stored chunk may have above 9/8 of its decoded size: headers, checksums
@@ -32,6 +36,8 @@ ABSENT = 2**64 - 1  # offset and length of a chunk that a shard does not hold (s
 
 _CRC32C = "crc32c"
 _CRC_BYTES = 4
+# The crc32c of any bytes followed by their own crc32c, little-endian: what a division without remainder leaves.
+_CRC_RESIDUE = 0x48674BC7
 _BLOSC_HEADER = struct.Struct("<BBBBIII")  # versions, flags, typesize, nbytes, blocksize, cbytes (c-blosc 1, README)
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 
@@ -47,7 +53,7 @@ class CodecChain:
     Parameters
     ----------
     dtype : numpy.dtype
-        Little-endian.
+        In the byte order of the stored values.
     shape : tuple of int
         Shape of a chunk.
     packers : tuple of str
@@ -68,18 +74,18 @@ class CodecChain:
         """Largest size that a stored chunk may have: no codec here enlarges incompressible data by 1/8."""
         return self.decoded_bytes + self.decoded_bytes // 8 + STORED_SLACK
 
-    def decode(self, data: bytes) -> NDArray[Any]:
+    def decode(self, data: Data) -> NDArray[Any]:
         """Undo the codecs.
 
         Parameters
         ----------
-        data : bytes
+        data : bytes or memoryview of bytes
             The stored chunk.
 
         Returns
         -------
         ndarray
-            Read-only values of the shape and dtype of the chain.
+            Read-only values of the shape and dtype of the chain, in the machine's byte order.
 
         Raises
         ------
@@ -88,17 +94,39 @@ class CodecChain:
         DamagedChunkError
             If a checksum does not agree, or the bytes do not unpack to the declared size.
         """
-        if len(data) > self.most_stored_bytes:
-            raise LimitError("stored chunk in bytes", allowed=self.most_stored_bytes, found=len(data))
-        sizes = [self.decoded_bytes, *[self.most_stored_bytes] * len(self.packers)]
-        for step, name in reversed(list(enumerate(self.packers))):
-            # Only the innermost packer holds the values themselves; the size of what lies between two is not declared.
-            data = _UNPACK[name](data, sizes[step], is_exact=step == 0)
-        if len(data) != self.decoded_bytes:
-            raise DamagedChunkError(f"unpacks to {len(data)} bytes instead of {self.decoded_bytes}")
-        values = np.frombuffer(data, dtype=self.dtype).reshape(self.shape)
+        values = np.empty(self.shape, self.dtype.newbyteorder("="))
+        self.decode_into(data, values)
         values.flags.writeable = False
         return values
+
+    def decode_into(self, data: Data, values: NDArray[Any]) -> None:
+        """Undo the codecs, writing into an array.
+
+        Parameters
+        ----------
+        data : bytes or memoryview of bytes
+            The stored chunk.
+        values : ndarray
+            Of the shape of the chain and its dtype in the machine's byte order, in C order.
+            Where this raises, it holds rubbish.
+
+        Raises
+        ------
+        LimitError, DamagedChunkError
+            As `decode`.
+        """
+        if len(data) > self.most_stored_bytes:
+            raise LimitError("stored chunk in bytes", allowed=self.most_stored_bytes, found=len(data))
+        target = values.reshape(-1).view(np.uint8).data
+        for step, name in reversed(list(enumerate(self.packers))):
+            # Only the first packer holds the values themselves; the size of what lies between two is not declared.
+            data = _UNPACK[name](data, self.most_stored_bytes, target if step == 0 else None)
+        if data is not target:
+            if len(data) != self.decoded_bytes:
+                raise DamagedChunkError(f"unpacks to {len(data)} bytes instead of {self.decoded_bytes}")
+            target[:] = data
+        if not self.dtype.isnative:
+            values.byteswap(inplace=True)
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,7 @@ class ShardIndex:
         """Size of the stored index."""
         return 16 * math.prod(self.shape) + _CRC_BYTES * self.has_checksum
 
-    def decode(self, data: bytes) -> NDArray[np.uint64]:
+    def decode(self, data: Data) -> NDArray[np.uint64]:
         """Read an index.
 
         Returns
@@ -140,7 +168,7 @@ class ShardIndex:
         if len(data) != self.stored_bytes:
             raise DamagedChunkError(f"the shard holds {len(data)} bytes of an index of {self.stored_bytes}")
         if self.has_checksum:
-            data = _check_crc32c(data, len(data), is_exact=False)
+            data = _check_crc32c(data, len(data), None)
         return np.frombuffer(data, dtype="<u8").reshape(*self.shape, 2)
 
 
@@ -168,7 +196,9 @@ class Storage:
         return self.chain.shape
 
 
-def read_storage(codecs: Any, *, dtype: np.dtype[Any], object_shape: tuple[int, ...], node: str) -> Storage:
+def read_storage(
+    codecs: Any, *, dtype: np.dtype[Any], object_shape: tuple[int, ...], node: str, max_chunk: int = MAX_CHUNK
+) -> Storage:
     """Read the `codecs` of an array document.
 
     Parameters
@@ -181,19 +211,21 @@ def read_storage(codecs: Any, *, dtype: np.dtype[Any], object_shape: tuple[int, 
         `chunk_shape` of the chunk grid.
     node : str
         Path of the array, for messages.
+    max_chunk : int
+        Largest size of one chunk, decoded, in bytes.
 
     Raises
     ------
     MetadataError
         If the chain is malformed, or a shard is no multiple of its chunk.
     UnsupportedError
-        If a codec is not one of those of this module, values are big-endian, or shards hold shards.
+        If a codec is not one of those of this module, an index is big-endian, or shards hold shards.
     LimitError
         If a chunk, an index or the chain is larger than its limit.
     """
     steps = _steps(codecs, node)
     if steps[0][0] != "sharding_indexed":
-        return Storage(_chain(steps, dtype, object_shape, node), object_shape)
+        return Storage(_chain(steps, dtype, object_shape, node, max_chunk), object_shape)
     if len(steps) > 1:
         raise UnsupportedError(f"codec {steps[1][0]!r} after 'sharding_indexed' at {node}", "a shard is read in parts")
     configuration = steps[0][1]
@@ -212,7 +244,7 @@ def read_storage(codecs: Any, *, dtype: np.dtype[Any], object_shape: tuple[int, 
     index = ShardIndex(counts, at_end=location == "end", has_checksum=checked)
     if index.stored_bytes > MAX_INDEX:
         raise LimitError("shard index in bytes", allowed=MAX_INDEX, found=index.stored_bytes)
-    return Storage(_chain(inner, dtype, chunk_shape, node), object_shape, index)
+    return Storage(_chain(inner, dtype, chunk_shape, node, max_chunk), object_shape, index)
 
 
 def _steps(codecs: Any, node: str) -> list[tuple[str, dict[str, Any]]]:
@@ -233,27 +265,26 @@ def _steps(codecs: Any, node: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _chain(
-    steps: list[tuple[str, dict[str, Any]]], dtype: np.dtype[Any], shape: tuple[int, ...], node: str
+    steps: list[tuple[str, dict[str, Any]]], dtype: np.dtype[Any], shape: tuple[int, ...], node: str, max_chunk: int
 ) -> CodecChain:
     (first, configuration), *packers = steps
     if first != "bytes":
         raise UnsupportedError(f"codec {first!r} at {node}", "the first codec of a chunk is 'bytes'")
-    _require_little_endian(configuration, dtype, node)
+    order = _byte_order(configuration, dtype, node)
     for name, _ in packers:
         if name not in _UNPACK:
             raise UnsupportedError(f"codec {name!r} at {node}", f"known: {', '.join(sorted(_UNPACK))}")
-    chain = CodecChain(dtype.newbyteorder("<"), shape, tuple(name for name, _ in packers))
-    if chain.decoded_bytes > MAX_CHUNK:
-        raise LimitError("decoded chunk in bytes", allowed=MAX_CHUNK, found=chain.decoded_bytes)
+    chain = CodecChain(dtype.newbyteorder(order), shape, tuple(name for name, _ in packers))
+    if chain.decoded_bytes > max_chunk:
+        raise LimitError("decoded chunk in bytes", allowed=max_chunk, found=chain.decoded_bytes)
     return chain
 
 
-def _require_little_endian(configuration: dict[str, Any], dtype: np.dtype[Any], node: str) -> None:
+def _byte_order(configuration: dict[str, Any], dtype: np.dtype[Any], node: str) -> Literal["<", ">"]:
     endian = configuration.get("endian", "little" if dtype.itemsize == 1 else None)
-    if endian == "big" and dtype.itemsize > 1:
-        raise UnsupportedError(f"big-endian values at {node}", "chunks are little-endian")
     if endian not in ("little", "big"):
-        raise MetadataError(node, "codecs[].configuration.endian", found=endian, expected="'little'")
+        raise MetadataError(node, "codecs[].configuration.endian", found=endian, expected="'little' or 'big'")
+    return "<" if endian == "little" else ">"
 
 
 def _index_has_checksum(steps: list[tuple[str, dict[str, Any]]], node: str) -> bool:
@@ -262,7 +293,8 @@ def _index_has_checksum(steps: list[tuple[str, dict[str, Any]]], node: str) -> b
         raise UnsupportedError(
             f"index codecs {names} at {node}", "an index is 'bytes', and 'crc32c' where it is checked"
         )
-    _require_little_endian(steps[0][1], np.dtype("u8"), node)
+    if _byte_order(steps[0][1], np.dtype("u8"), node) == ">":
+        raise UnsupportedError(f"a big-endian index at {node}", "indexes are little-endian")
     return _CRC32C in names
 
 
@@ -273,39 +305,40 @@ def _shape(value: Any, count: int, node: str, key: str) -> tuple[int, ...]:
     return tuple(sides)
 
 
-def _check_crc32c(data: bytes, _size: int, *, is_exact: bool) -> bytes:
+# Each of these undoes one packer. `most` bounds what comes out; where a `target` is given, exactly that many bytes must
+# come out, and decoders that can write into it, and return it.
+
+
+def _check_crc32c(data: Data, _most: int, _target: memoryview | None) -> Data:
     """Take off the checksum that follows the data (Zarr crc32c codec: four bytes, little-endian)."""
-    del is_exact
-    body, stored = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
-    if len(stored) < _CRC_BYTES or google_crc32c.value(body) != int.from_bytes(stored, "little"):
+    whole = data if isinstance(data, bytes) else bytes(data)  # all that the library takes
+    if len(whole) < _CRC_BYTES or google_crc32c.value(whole) != _CRC_RESIDUE:
         raise DamagedChunkError("fails its crc32c checksum")
-    return body
+    return memoryview(data)[:-_CRC_BYTES]
 
 
-def _unpack_blosc(data: bytes, size: int, *, is_exact: bool) -> bytes:
+def _unpack_blosc(data: Data, most: int, target: memoryview | None) -> Data:
     if len(data) < _BLOSC_HEADER.size:
         raise DamagedChunkError("is shorter than a blosc header")
     *_, unpacked, _, packed = _BLOSC_HEADER.unpack_from(data)
     if packed != len(data):
         raise DamagedChunkError(f"holds {len(data)} of the {packed} bytes of its blosc frame")
-    _require_size("blosc", unpacked, size, is_exact=is_exact)
     # numcodecs runs blosc's own threads only when called from the main thread, so requests, which run in a pool,
     # each use one core.
-    return _into(blosc.decompress, data, unpacked)
+    return _into(blosc.decompress, data, _room("blosc", unpacked, most, target))
 
 
-def _unpack_zstd(data: bytes, size: int, *, is_exact: bool) -> bytes:
+def _unpack_zstd(data: Data, most: int, target: memoryview | None) -> Data:
     unpacked = _zstd_content_size(data)
     if unpacked is None:
         # Streaming writers leave the size out; the buffer bounds what comes, and a wrong size is an error.
-        if not is_exact:
+        if target is None:
             raise DamagedChunkError("has a zstd frame of unknown size below another codec")
-        unpacked = size
-    _require_size("zstd", unpacked, size, is_exact=is_exact)
-    return _into(zstd.decompress, data, unpacked)
+        unpacked = len(target)
+    return _into(zstd.decompress, data, _room("zstd", unpacked, most, target))
 
 
-def _zstd_content_size(data: bytes) -> int | None:
+def _zstd_content_size(data: Data) -> int | None:
     """Content size that a zstd frame states (RFC 8878, 3.1.1.1); None where it states none."""
     if data[:4] != _ZSTD_MAGIC or len(data) < 6:
         raise DamagedChunkError("has no zstd frame")
@@ -321,35 +354,40 @@ def _zstd_content_size(data: bytes) -> int | None:
     return int.from_bytes(field, "little") + (256 if width == 2 else 0)
 
 
-def _unpack_gzip(data: bytes, size: int, *, is_exact: bool) -> bytes:
+def _unpack_gzip(data: Data, most: int, target: memoryview | None) -> Data:
+    size = most if target is None else len(target)
     decoder = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         # gzip states its size only at the end, and only modulo 2**32: the decoder is stopped one byte too late.
         unpacked = decoder.decompress(data, size + 1)
     except zlib.error as error:
         raise DamagedChunkError("is no gzip stream") from error
-    if len(unpacked) > size:
-        raise LimitError("bytes in a gzip stream", allowed=size, found=len(unpacked))
+    _require_size("gzip", len(unpacked), most, target)
     if not decoder.eof or decoder.unused_data:
         raise DamagedChunkError("is a gzip stream that is cut or followed by more")
-    _require_size("gzip", len(unpacked), size, is_exact=is_exact)
     return unpacked
 
 
-def _require_size(codec: str, found: int, size: int, *, is_exact: bool) -> None:
+def _room(codec: str, unpacked: int, most: int, target: memoryview | None) -> memoryview:
+    """Return where a frame is unpacked to; the size that it states is compared before anything is allocated."""
+    _require_size(codec, unpacked, most, target)
+    return memoryview(bytearray(unpacked)) if target is None else target
+
+
+def _require_size(codec: str, found: int, most: int, target: memoryview | None) -> None:
+    size = most if target is None else len(target)
     if found > size:
         raise LimitError(f"bytes in a {codec} frame", allowed=size, found=found)
-    if is_exact and found != size:
+    if target is not None and found != size:
         raise DamagedChunkError(f"unpacks to {found} bytes instead of {size}")
 
 
-def _into(decompress: Callable[[bytes, Any], Any], data: bytes, size: int) -> bytes:
-    buffer = bytearray(size)
+def _into(decompress: Callable[[Data, memoryview], Any], data: Data, room: memoryview) -> memoryview:
     try:
-        decompress(data, buffer)
+        decompress(data, room)
     except (RuntimeError, ValueError) as error:
         raise DamagedChunkError("does not unpack") from error
-    return bytes(buffer)
+    return room
 
 
 _UNPACK = {_CRC32C: _check_crc32c, "blosc": _unpack_blosc, "gzip": _unpack_gzip, "zstd": _unpack_zstd}
