@@ -1,7 +1,8 @@
 """Pyramid builders: rasters in, GeoZarr multiscale pyramids out.
 
-Layers, each importing only those before it: sources, chunking <- plan <- planner; control, warp, fold, shards,
-statistics <- walk; metadata <- build <- cli.
+Layers, each importing only those before it: sources, chunking <- plan; control <- points <- areas <- warp; warp, fold,
+plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, objects <- walk; reach, metadata, planner,
+walk <- build <- cli.
 """
 
 from pyramids.build import Report, build, execute, open_source

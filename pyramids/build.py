@@ -18,12 +18,15 @@ import xarray as xr
 
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import GeoZarrError, ParameterError, SourceChangedError, TargetExistsError
-from pyramids import chunking, metadata, shards, statistics
+from geozarr.errors import ParameterError, SourceChangedError, TargetExistsError
+from pyramids import chunking, heap, metadata, shards, walk
 from pyramids.planner import Options, make_plan
+from pyramids.reach import Reach
+from pyramids.scratch import ScratchPool
 from pyramids.sources import ArraySource, RasterSource, open_zarr
+from pyramids.sources.blocks import Blocks
 from pyramids.sources.raster import BAND_LAYOUTS
-from pyramids.walk import Subtree, Walker, run, subtrees
+from pyramids.walk import Ascent, Closed, Skipped, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from pyramids.plan import Plan
     from pyramids.sources import Slice, Source
     from pyramids.statistics import Summary
-    from pyramids.walk import Outcome
+    from pyramids.walk import Outcome, Step, Subtree
 
 PLAN_KEY = ".build/plan.json"  # what makes a target recognisable as ours, finished or not
 
@@ -50,12 +53,15 @@ class Report:
         Pixels of the finest level to do.
     objects, size : int
         Objects and bytes stored, data only.
+    stages : dict
+        CPU seconds of all threads by stage: decode, warp, fold, encode, store.
     """
 
     work: int
     computed: int = 0
     objects: int = 0
     size: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,6 +85,11 @@ class _Tally:
         with self.lock:
             self.report.objects += 1
             self.report.size += size
+
+    def spent(self, stages: dict[str, float]) -> None:
+        with self.lock:
+            for name, seconds in stages.items():
+                self.report.stages[name] = self.report.stages.get(name, 0.0) + seconds
 
 
 def open_source(
@@ -192,13 +203,15 @@ def execute(
     store = claim(target, plan, overwrite=overwrite)
     shards.use_one_thread_a_chunk()
     tally = _Tally(Report(plan.work), listener)
-    pool = executor or ThreadPoolExecutor(plan.workers, thread_name_prefix="pyramid")
-    try:
-        summaries = _walk(plan, source, store, pool, tally)
-    finally:
-        tally.stopped = True
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with heap.kept(), Blocks(source, capacity=plan.cache, readers=plan.workers) as blocks:
+        pool = executor or ThreadPoolExecutor(plan.workers, thread_name_prefix="pyramid")
+        try:
+            summaries = _walk(plan, Surroundings(blocks, store, tally), pool, tally)
+        finally:
+            tally.stopped = True
+            if executor is None:
+                pool.shutdown(wait=True, cancel_futures=True)
+        tally.spent({"decode": blocks.seconds})
     if source.fingerprint != plan.source.fingerprint:
         raise SourceChangedError(source.name, before=plan.source.fingerprint, now=source.fingerprint)
     publish(plan, store, summaries)
@@ -243,7 +256,7 @@ def _holds(target: StoreLike, source: str) -> bool:
     return Path(source).resolve().is_relative_to(Path(target).resolve())
 
 
-def publish(plan: Plan, store: Store, summaries: dict[str, Summary | None]) -> None:
+def publish(plan: Plan, store: Store, summaries: dict[str, Summary]) -> None:
     """Write coordinates and documents of the levels, and last the root document, in one put."""
     root, nodes = metadata.node_documents(plan, summaries)
     for number, level in enumerate(plan.levels.levels):
@@ -255,50 +268,50 @@ def publish(plan: Plan, store: Store, summaries: dict[str, Summary | None]) -> N
     store_module.write_document(store, "", root)
 
 
-def _walk(plan: Plan, source: Source, store: Store, pool: Executor, tally: _Tally) -> dict[str, Summary | None]:
+def _walk(plan: Plan, surroundings: Surroundings, pool: Executor, tally: _Tally) -> dict[str, Summary]:
     """Walk all groups; return the statistics of each variable."""
-    summaries: dict[str, Summary | None] = {}
-    cut, units = subtrees(plan, at_least=plan.workers * chunking.SUBTREES_A_WORKER)
-    top = len(plan.levels.levels) - 1
+    summaries: dict[str, Summary] = {}
+    reach = Reach(plan, surroundings.blocks)
+    scratch = ScratchPool()
     for group in plan.groups:
-        outcomes = _outcomes(plan, group, units, source, store, pool, tally)
-        # The coordinator walks the levels above the cut itself, in the order in which the subtrees were handed out.
-        walker = Walker(
-            plan,
-            group,
-            source=source,
-            store=store,
-            progress=tally,
-            below=lambda row, col, found=outcomes: _expect(found, Subtree(cut, row, col)),  # type: ignore[misc]
-            cut=cut,
-        )
-        tops = plan.blocks(top)
-        for row in range(tops.row, tops.row_stop):
-            for col in range(tops.col, tops.col_stop):
-                outcome = walker.visit(top, row, col)
-                for track, summary in zip(walker.tracks, outcome.summaries, strict=True):
+        with scratch.borrow() as own:
+            ascent = Ascent(plan, group, store=surroundings.store, progress=tally, scratch=own)
+            steps = walk.itinerary(plan, may_hold=reach.may_hold)
+            units = _units(steps, ascent, tally, len(group))
+            for unit, outcome in _outcomes(plan, group, units, surroundings, scratch, pool):
+                ascent.add(unit, outcome)
+            for track, summary in zip(ascent.tracks, ascent.finish(), strict=True):
+                if summary is not None:
                     name = track.variable.name
-                    summaries[name] = statistics.merge(summaries.get(name), summary)
+                    summaries[name] = summaries[name].merge(summary) if name in summaries else summary
     return summaries
+
+
+def _units(steps: Iterator[Step], ascent: Ascent, tally: _Tally, slices: int) -> Iterator[Subtree]:
+    """Give the subtrees among the steps of a walk, and tell the others to whom they concern."""
+    for step in steps:
+        if isinstance(step, Closed):
+            ascent.close(step)
+        elif isinstance(step, Skipped):
+            tally.computed(step.pixels * slices)
+        else:
+            yield step
 
 
 def _outcomes(
     plan: Plan,
     group: tuple[Slice, ...],
-    units: list[Subtree],
-    source: Source,
-    store: Store,
+    units: Iterator[Subtree],
+    surroundings: Surroundings,
+    scratch: ScratchPool,
     pool: Executor,
-    tally: _Tally,
 ) -> Iterator[tuple[Subtree, Outcome]]:
     """Run subtrees a few ahead of the coordinator, and give their outcomes in order."""
     waiting: deque[tuple[Subtree, Future[Outcome]]] = deque()
-    left = iter(units)
     try:
         while True:
-            while len(waiting) < plan.workers + chunking.AHEAD and (unit := next(left, None)) is not None:
-                future = pool.submit(run, plan, group, unit, source=source, store=store, progress=tally)
-                waiting.append((unit, future))
+            while len(waiting) < plan.workers + chunking.AHEAD and (unit := next(units, None)) is not None:
+                waiting.append((unit, pool.submit(_run, plan, group, unit, surroundings, scratch)))
             if not waiting:
                 return
             unit, future = waiting.popleft()
@@ -308,8 +321,8 @@ def _outcomes(
             future.cancel()
 
 
-def _expect(outcomes: Iterator[tuple[Subtree, Outcome]], wanted: Subtree) -> Outcome:
-    unit, outcome = next(outcomes)
-    if unit != wanted:
-        raise GeoZarrError(f"subtrees out of order: {unit} came for {wanted}")
-    return outcome
+def _run(
+    plan: Plan, group: tuple[Slice, ...], unit: Subtree, surroundings: Surroundings, scratch: ScratchPool
+) -> Outcome:
+    with scratch.borrow() as own:
+        return walk.run(plan, group, unit, surroundings=surroundings, scratch=own)

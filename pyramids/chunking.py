@@ -13,17 +13,18 @@ from geozarr.errors import LimitError, ParameterError
 NATIVE_CHUNK = 512  # pixels; float32 makes 1 MiB, which browsers still fetch and decode at once (CLIENTS.md section 1)
 SHARD = 2048  # pixels
 MAX_PLAIN_CHUNKS = 10_000  # stored chunks up to which none is put into shards: GDAL up to 3.12 cannot read those
-MAX_BLOCK = 2048  # pixels along a side; larger ones read no less and hold more
-SMALL_BLOCK = 512  # pixels along a side, below which the overlap of what neighbouring blocks read begins to cost
-WARP_TILE = 1024  # pixels along a side that are warped at once; bounds positions and source whatever the block
-BLOCKS_ALONG = 4  # blocks along the longer side that a raster is cut into at least, to keep all workers busy
-BASE_MEMORY = 384 * 2**20  # bytes: the interpreter with its libraries, GDAL's block cache, compiled kernels
+BLOCK = 512  # pixels along a side: 1024 takes as long and four times the memory, 256 takes 10 % longer (measured)
+BASE_MEMORY = 400 * 2**20  # bytes: the interpreter with its libraries, kernels while they are compiled, GDAL's caches
 CHUNK_OVERHEAD = 16  # bytes that blosc adds to what it cannot compress
 INDEX_ENTRY = 24  # bytes a chunk in a shard: offset, length and crc32c, and its share of the index's own crc32c
-SUM_BYTES = 12  # a cell of an accumulator: float64 or int64, and uint32
-SOURCE_FACTOR = 4  # source pixels that are read at once for each pixel warped at once, at most
-SUBTREES_A_WORKER = 8  # enough that the last one does not keep the others waiting for long
+SOURCE_FACTOR = 4  # source pixels that are read at once for each pixel of a block, at most
+SUBTREE = 2048  # pixels along a side; larger ones are no faster, and need more of the source in memory
+SUBTREES_A_WORKER = 16  # enough that the last one does not keep the others waiting for long
+WORKERS_LEVELS = 2  # levels that workers should fold: what is left to the coordinator is 1/48 of the pixels then
 AHEAD = 2  # subtrees that may be finished and not yet folded on
+CLASSES = 24  # classes under a cell, on average over a block, that memory is planned for; a build with more is stopped
+CELL_OVERHEAD = 512  # bytes that a decoded cell costs beside its pixels
+HISTOGRAM = 2**19  # bytes of a slice's histogram
 
 
 def shard_sides(requested: int | str, *, chunk: int, chunk_count: int) -> tuple[int | None, ...]:
@@ -82,6 +83,16 @@ class Workload:
         2-D slices of all variables.
     workers : int
         Threads.
+    fold_bytes : tuple of int
+        Bytes of a cell of an accumulator at each level; the last one stands for all coarser levels.
+    source : tuple of (int, int)
+        Rows and columns of the source.
+    cell : tuple of (int, int)
+        Rows and columns of the source that are decoded and kept together.
+    ratio : float
+        Source pixels along a pixel of the finest level.
+    resident : int
+        Bytes that the source keeps in memory itself.
     """
 
     reach: tuple[int, int]
@@ -89,6 +100,16 @@ class Workload:
     itemsize: int
     slices: int
     workers: int
+    fold_bytes: tuple[int, ...] = (12,)
+    source: tuple[int, int] = (2**20, 2**20)
+    cell: tuple[int, int] = (512, 512)
+    ratio: float = 1.0
+    resident: int = 0
+
+    @property
+    def in_rows(self) -> bool:
+        """True where cells are as wide as the source, and wider than high: the walk goes row by row then."""
+        return self.cell[1] >= self.source[1] and self.cell[1] > 2 * self.cell[0]
 
     def blocks(self, level: int, block: int) -> int:
         """Blocks of a level that the source can reach, about."""
@@ -96,33 +117,63 @@ class Workload:
         return -(-self.reach[0] // side) * -(-self.reach[1] // side)
 
     def cut(self, block: int) -> int:
-        """Level of the subtrees that workers take: the coarsest with `SUBTREES_A_WORKER` for each, else the finest."""
+        """Level of the subtrees that workers take: up to `SUBTREE` px, and so many that each has enough of them."""
         enough = (
             level
             for level in reversed(range(self.levels))
-            if self.blocks(level, block) >= self.workers * SUBTREES_A_WORKER
+            if self.blocks(level, block) >= self.workers * SUBTREES_A_WORKER and block << level <= SUBTREE
         )
         return next(enough, 0)
 
-    def peak(self, block: int, slices: int) -> int:
-        """Bytes that the process holds at most, with so many slices walked together."""
-        tile = min(block, WARP_TILE) ** 2
+    def cells_wanted(self, block: int, slices: int, *, cut: int) -> int:
+        """Bytes of decoded cells that, kept, spare the walk from decoding a cell twice."""
+        side = int(self.ratio * (block << cut))
+        rows, cols = -(-self.source[0] // self.cell[0]), -(-self.source[1] // self.cell[1])
+        if self.in_rows:
+            # The row of subtrees that is walked and the edge of the next; rows of the target may lie askew.
+            return min(rows, 3 + int(1.25 * side) // self.cell[0]) * cols * self._cell_bytes(slices)
+        one = (2 + side // self.cell[0]) * (2 + side // self.cell[1])
+        return min(2 * self.workers * one, rows * cols) * self._cell_bytes(slices)
+
+    def _cell_bytes(self, slices: int) -> int:
+        """Bytes of a decoded cell that is kept: values and masks, opacity, and what it costs to know of it."""
+        return self.cell[0] * self.cell[1] * ((self.itemsize + 1) * slices + 1) + CELL_OVERHEAD
+
+    def cells_needed(self, slices: int) -> int:
+        """Bytes of decoded cells without which workers would wait for each other."""
+        return 2 * self.workers * self._cell_bytes(slices)
+
+    def peak(self, block: int, slices: int, *, shard: int | None = None, cut: int | None = None) -> int:
+        """Bytes that the process holds at most beside decoded cells, with so many slices walked together."""
+        cut = self.cut(block) if cut is None else cut
         area = min(block, max(self.reach)) ** 2
-        # A worker's finest block: values and mask, the part that is warped right now with its source, positions and
-        # float64 results, one object being encoded.
-        finest = area * (self.itemsize + 1) * slices
-        finest += tile * (SOURCE_FACTOR * (self.itemsize + 1) * slices + 16 + 8)
-        finest += area * self.itemsize
-        cut = self.cut(block)
-        below = sum(self._sums(level, block, slices) for level in range(1, cut + 1))
+        pixel = (self.itemsize + 1) * slices
+        # A worker: the source of a block, the block, its parent rounded, a cell being decoded, accumulators.
+        worker = SOURCE_FACTOR * area * pixel + area * (pixel + 2) + area * (self.itemsize + 1)
+        worker += 2 * self._cell_bytes(slices) + slices * HISTOGRAM
+        worker += sum(self._sums(level, block, slices) for level in range(1, cut + 1))
         above = sum(self._sums(level, block, slices) for level in range(cut + 1, self.levels))
-        quarters = (self.workers + AHEAD) * self._sums(cut + 1, block, slices) // 4
-        return BASE_MEMORY + self.workers * (finest + below * 5 // 4) + above * 5 // 4 + quarters
+        waiting = self.workers + AHEAD + (2 * self.source_columns(block, cut) if self.in_rows else 3 * self.levels)
+        handed = self._sums(cut + 1, block, slices) // 4 + slices * HISTOGRAM // 8
+        if shard is not None and shard > block:
+            # Encoded chunks of shards that are not complete, at worst as large as their pixels; levels add a third.
+            if shard <= block << cut:
+                open_shards = self.workers
+            else:  # the one that subtrees fill, and the one that those ahead have begun; a row of them
+                open_shards = 1 + (-(-self.reach[1] // shard) if self.in_rows else 1)
+            above += open_shards * shard * shard * self.itemsize * slices * 4 // 3
+        return BASE_MEMORY + self.resident + self.workers * worker + above + waiting * handed
+
+    def source_columns(self, block: int, cut: int) -> int:
+        """Subtrees side by side."""
+        return -(-self.reach[1] // (block << cut))
 
     def _sums(self, level: int, block: int, slices: int) -> int:
         """Bytes of the accumulators of one block; levels smaller than a block need less."""
         side = min(block, -(-max(self.reach) // (1 << level)))
-        return side * side * SUM_BYTES * slices
+        cells = side * side * self.fold_bytes[min(level, len(self.fold_bytes) - 1)]
+        # Distinct values with their counts are no more than there are pixels.
+        return min(cells, side * side * 24 + self.reach[0] * self.reach[1] * (self.itemsize + 4)) * slices
 
 
 @dataclass(frozen=True)
@@ -134,9 +185,13 @@ class Choice:
     shard : int or None
         Pixels along a side of a shard.
     block : int
-        Pixels along a side of a block: the chunk, or the shard, times a power of two.
+        Pixels along a side of a block: the chunk times a power of two.
     together : int
         Slices walked together.
+    cut : int
+        Level of the subtrees that workers take.
+    cache : int
+        Bytes of decoded cells that are kept.
     peak : int
         Predicted bytes of the whole process.
     """
@@ -144,6 +199,8 @@ class Choice:
     shard: int | None
     block: int
     together: int
+    cut: int
+    cache: int
     peak: int
 
 
@@ -167,27 +224,47 @@ def choose(work: Workload, *, chunk: int, shards: tuple[int | None, ...], memory
         If not even the smallest block of the last shard fits.
     """
     counts = sorted({max(1, work.slices >> power) for power in range(work.slices.bit_length())})
+    sides = _block_sides(work, chunk)
     for shard in shards:
-        # Splitting the slices costs another pass over the source's blocks, small blocks cost overlap: prefer blocks
-        # that are not small with all slices together, then fewer slices, then small blocks.
-        candidates = sorted(
-            ((side, count) for side in _block_sides(work, shard or chunk) for count in counts),
-            key=lambda pick: (min(pick[0], SMALL_BLOCK), pick[1], pick[0]),
-            reverse=True,
-        )
-        for side, together in candidates:
-            peak = work.peak(side, together)
-            if peak <= memory:
-                return Choice(shard, side, together, peak)
-    smallest = _block_sides(work, shards[-1] or chunk)[0]
-    raise LimitError("memory in bytes", allowed=memory, found=work.peak(smallest, 1))
+        # Splitting the slices costs another pass over the source's blocks, small blocks cost calls: prefer large blocks
+        # with all slices together, then fewer slices, then small blocks.
+        candidates = sorted(((side, count) for side in sides for count in counts), reverse=True)
+        fitting = [choice for pick in candidates if (choice := _fitted(work, *pick, shard=shard, memory=memory))]
+        if fitting:
+            return max(fitting, key=lambda choice: _merit(work, choice))  # the first of equal ones
+    least = work.peak(sides[0], 1, shard=shards[-1], cut=0) + work.cells_needed(1)
+    raise LimitError("memory in bytes", allowed=memory, found=least)
 
 
-def _block_sides(work: Workload, unit: int) -> list[int]:
-    """Sides that are a unit times a power of two, up to where all workers still have blocks to do.
+def _merit(work: Workload, choice: Choice) -> tuple[bool, bool]:
+    """Rank choices: in the best no cell is decoded twice, and workers do most of the levels above the finest."""
+    is_once = choice.cache >= work.cells_wanted(choice.block, choice.together, cut=choice.cut)
+    return is_once, choice.cut >= min(WORKERS_LEVELS, work.cut(choice.block))
+
+
+def _fitted(work: Workload, block: int, slices: int, *, shard: int | None, memory: int) -> Choice | None:
+    """Fit a walk with such blocks into a memory: the coarsest subtrees whose cells can be kept, else the finest."""
+    best = None
+    for cut in reversed(range(work.cut(block) + 1)):
+        fixed = work.peak(block, slices, shard=shard, cut=cut)
+        wanted = work.cells_wanted(block, slices, cut=cut)
+        cache = min(wanted, memory - fixed)
+        if cache < work.cells_needed(slices):
+            if wanted < work.cells_needed(slices) <= memory - fixed:
+                cache = work.cells_needed(slices)
+            else:
+                continue
+        choice = Choice(shard, block, slices, cut, cache, fixed + cache)
+        if cache >= wanted:
+            return choice
+        best = best or choice
+    return best
+
+
+def _block_sides(work: Workload, chunk: int) -> list[int]:
+    """Sides that are a chunk times a power of two, up to `BLOCK`; a chunk at least.
 
     They are even, so that a quarter of the parent is a whole number of cells; one level alone has no parent.
     """
-    largest = min(MAX_BLOCK, max(SMALL_BLOCK, max(work.reach) // BLOCKS_ALONG))
-    least = unit if unit % 2 == 0 or work.levels == 1 else 2 * unit
-    return [least << power for power in range(12) if power == 0 or least << power <= largest]
+    least = chunk if chunk % 2 == 0 or work.levels == 1 else 2 * chunk
+    return [least << power for power in range(12) if power == 0 or least << power <= BLOCK]

@@ -44,6 +44,24 @@ class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic
         return size
 
 
+class _Number(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """A number; whole ones keep all their digits."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+
+
 class _Shard(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
     """A number of pixels, or auto, or none."""
 
@@ -91,9 +109,10 @@ class _Rate(ProgressColumn):
     type=click.Choice(RESAMPLING),
     default="auto",
     show_default=True,
-    help="How the source is warped. Coarser levels are means of the finest, or with nearest its centre samples.",
+    help="How the source is warped and coarsened; auto: mode for classes, bit-or for flags, else average.",
 )
-@click.option("--nodata", type=float, help="The value that means no data, in the source and in the pyramid.")
+@click.option("--force", is_flag=True, help="Allow a mean of classes or flags.")
+@click.option("--nodata", type=_Number(), help="The value that means no data, in the source and in the pyramid.")
 @click.option(
     "--bands",
     type=click.Choice(BAND_LAYOUTS),
@@ -157,6 +176,8 @@ def main(source: str, target: str | None, **given: Any) -> None:
         sys.exit(130)
     if not given["quiet"]:
         click.echo(f"built      {target}: {report.objects:,} objects, {report.size / 1e6:,.1f} MB of data")
+        spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.stages.items())
+        click.echo(f"spent      CPU seconds: {spent}")
         shown = "geozarr-check" if options.tms == NATIVE else "geozarr-serve"
         click.echo(f"next       {shown} {target}")
 

@@ -1,13 +1,16 @@
-"""Control grid: where each target pixel lies in the source, within 1/100 of a source pixel.
+"""Positions: where each target pixel lies in the source, within 1/100 of a source pixel.
 
-The inverse transformation is evaluated at the corners of cells of 64 x 64 target pixels and interpolated
-bilinearly between them. Each cell is checked at its centre and at the middles of its edges, where the error of a
-bilinear interpolation of a smooth function is largest; a cell that is off by more than `TOLERANCE` is cut into four,
-down to single pixels, which are evaluated exactly. So are cells across a discontinuity (the antimeridian, a pole, the
-edge of a projection).
+Between two cylindrical grids (same CRS, or longitude/latitude and Mercator) columns depend on columns alone and rows
+on rows: two tables say it exactly. Else the inverse transformation is evaluated on a lattice and interpolated
+bilinearly: cells of 128 x 128 target pixels are checked at their centre and at the middles of their edges, where the
+error of a bilinear interpolation of a smooth function is largest. A cell that is off by more than `TOLERANCE` is cut
+into four, down to single pixels, which are evaluated exactly. So are cells across a discontinuity (the antimeridian, a
+pole, the edge of a projection). A cell that is good enough is interpolated between all its nine points, which leaves a
+quarter of the error that was checked.
 
-Cells are counted from the corner of the target grid, not from the window asked for. A coordinate therefore depends on
-the pixel alone: block size, tile size and the number of threads cannot change it.
+Cells are counted from the corner of the target grid, not from the window asked for. A position therefore depends on
+the pixel alone: block size, tile size and the number of threads cannot change it. No array of positions is made for
+the pixels of a block: kernels ask for them row by row.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numba
 import numpy as np
@@ -30,9 +33,114 @@ if TYPE_CHECKING:
     from geozarr.crs import CRS
     from geozarr.grid import Grid
 
-CELL = 64  # target pixels; at 64 a UTM to Mercator cell is off by about 1e-4 px, and 1 in 4096 pixels is evaluated
+CELL = 128  # target pixels
+SPACING = CELL // 2  # target pixels between the points of the lattice
+QUARTERED = 3.0  # a cell that all nine points describe is off by a quarter of what its corners are; 3 leaves a margin
 TOLERANCE = 0.005  # source pixels at the checked points; half of what is promised everywhere
 SNAP = 1e-6  # source pixels; nearer than this to a pixel edge or centre is rounding noise, not geometry
+SEPARABLE = 1e-7  # source pixels: two axes that are this independent are taken as two tables
+_PROBES = 9  # points along each side of the target on which independence is tested
+_CYLINDRICAL = frozenset(
+    {
+        "Popular Visualisation Pseudo Mercator",
+        "Mercator (variant A)",
+        "Mercator (variant B)",
+        "Mercator (1SP)",
+        "Mercator (2SP)",
+        "Equidistant Cylindrical",
+        "Equidistant Cylindrical (Spherical)",
+        "Lambert Cylindrical Equal Area",
+        "Lambert Cylindrical Equal Area (Spherical)",
+        "Miller Cylindrical",
+    }
+)  # methods of projection by EPSG's names whose easting depends on the longitude alone, and northing on the latitude
+
+LATTICE, TABLES, DENSE = 0, 1, 2
+
+
+class Lattice(NamedTuple):
+    """What kernels read positions from; see `fill_row`.
+
+    Parameters
+    ----------
+    kind : int
+        `LATTICE`, `TABLES` or `DENSE`.
+    skip_row, skip_col : int
+        Pixels from the first cell of the lattice to the window.
+    node_cols, node_rows : ndarray of float64, shape (cell + 1, cell + 1)
+        LATTICE: positions of the lattice's points, every `SPACING` pixels.
+    which : ndarray of int32, shape (cell, cell)
+        LATTICE: -1 where a cell is interpolated, else its number among the cells below.
+    cell_cols, cell_rows : ndarray of float64, shape (number, SPACING, SPACING)
+        LATTICE: positions in cells that are not interpolated.  DENSE: of all pixels, shape (1, row, col).
+    table_cols, table_rows : ndarray of float64, shape (col,) and (row,)
+        TABLES: positions of the window's columns and rows.
+    """
+
+    kind: int
+    skip_row: int
+    skip_col: int
+    node_cols: NDArray[np.float64]
+    node_rows: NDArray[np.float64]
+    which: NDArray[np.int32]
+    cell_cols: NDArray[np.float64]
+    cell_rows: NDArray[np.float64]
+    table_cols: NDArray[np.float64]
+    table_rows: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Source positions of the pixels of a window, or of their corners.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Rows and columns of positions.
+    lattice : Lattice
+        For kernels.
+    bounds : tuple of (float, float, float, float) or None
+        Lowest and highest row, lowest and highest column that a position takes, or a little more; None where no
+        position is finite.
+    is_complete : bool
+        True where all positions are finite.
+    """
+
+    shape: tuple[int, int]
+    lattice: Lattice
+    bounds: tuple[float, float, float, float] | None
+    is_complete: bool
+
+    @staticmethod
+    def from_arrays(cols: NDArray[np.float64], rows: NDArray[np.float64]) -> Positions:
+        """Take positions as they are, shape (row, col) each; NaN where there is none."""
+        all_cols, all_rows = _contiguous(cols[None], rows[None])
+        dense = Lattice(DENSE, 0, 0, _NO_NODES, _NO_NODES, _NO_WHICH, all_cols, all_rows, _NO_TABLE, _NO_TABLE)
+        return _positions_of((cols.shape[0], cols.shape[1]), dense)
+
+    def to_arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return columns and rows of all positions, in source pixels, NaN where there is no answer."""
+        cols, rows = np.empty(self.shape, np.float64), np.empty(self.shape, np.float64)
+        _fill(self.lattice, cols, rows)
+        return cols, rows
+
+    def source_window(self, *, margin: int) -> Window:
+        """Source pixels that the positions lie in, with a margin; empty where there are none. Not cut to the source."""
+        if self.bounds is None:
+            return Window(0, 0, 0, 0)
+        row_low, row_high, col_low, col_high = self.bounds
+        return Window.from_bounds(
+            row_start=math.floor(row_low) - margin,
+            row_stop=math.floor(row_high) + margin + 1,
+            col_start=math.floor(col_low) - margin,
+            col_stop=math.floor(col_high) + margin + 1,
+        )
+
+
+_NO_NODES = np.empty((0, 0), np.float64)
+_NO_WHICH = np.empty((0, 0), np.int32)
+_NO_CELLS = np.empty((0, 0, 0), np.float64)
+_NO_TABLE = np.empty(0, np.float64)
 
 
 @dataclass(frozen=True)
@@ -55,6 +163,33 @@ class Mapping:
     @cached_property
     def _transformer(self) -> pyproj.Transformer:
         return transformer(self.target.crs, self.source.crs)
+
+    @cached_property
+    def is_separable(self) -> bool:
+        """True where source columns depend on target columns alone, and rows on rows."""
+        transforms = (self.target.transform, self.source.transform)
+        if any(t.b != 0 or t.d != 0 for t in transforms):
+            return False
+        if not self._is_affine and not (_is_cylindrical(self.target.crs) and _is_cylindrical(self.source.crs)):
+            return False
+        # The names say so; two datums with a shift between them do not. Ask the transformation.
+        along = np.linspace(0, 1, _PROBES)
+        rows, cols = np.meshgrid(along * self.target.height, along * self.target.width, indexing="ij")
+        found_cols, found_rows = self.exact(cols, rows)
+        table_cols, table_rows = self._tables(cols[0], rows[:, 0])
+        with np.errstate(invalid="ignore"):
+            off = np.abs(found_cols - table_cols) + np.abs(found_rows - table_rows[:, None])
+        usable = np.isfinite(found_cols) & np.isfinite(found_rows)
+        return bool(usable.any() and (off[usable] <= SEPARABLE).all())
+
+    def _tables(
+        self, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Source columns of target columns along the middle row, and source rows of rows along the middle column."""
+        middle_row, middle_col = self.target.height / 2, self.target.width / 2
+        found_cols, _ = self.exact(cols, np.full(cols.shape, middle_row))
+        _, found_rows = self.exact(np.full(rows.shape, middle_col), rows)
+        return found_cols, found_rows
 
     def exact(self, cols: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """Transform positions one by one.
@@ -99,62 +234,91 @@ class Mapping:
         with np.errstate(invalid="ignore"):
             return west + np.mod(longitudes - west, full_turn(self.source.crs))
 
-    def centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Source positions of the centres of the target pixels of a window.
-
-        Returns
-        -------
-        cols, rows : ndarray of float64, shape `window.shape`
-            In source pixels, NaN where there is no answer.
-        """
+    def centres(self, window: Window) -> Positions:
+        """Source positions of the centres of the target pixels of a window, shape `window.shape`."""
         return self._positions(window, offset=0.5)
 
-    def corners(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def corners(self, window: Window) -> Positions:
         """Source positions of the corners of the target pixels of a window, shape `(height + 1, width + 1)`."""
-        around = Window(window.row, window.col, window.height + 1, window.width + 1)
-        return self._positions(around, offset=0.0)
+        return self._positions(Window(window.row, window.col, window.height + 1, window.width + 1), offset=0.0)
 
-    def _positions(self, window: Window, *, offset: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _positions(self, window: Window, *, offset: float) -> Positions:
+        if self.is_separable:
+            cols, rows = self._tables(
+                np.arange(window.col, window.col_stop, dtype=np.float64) + offset,
+                np.arange(window.row, window.row_stop, dtype=np.float64) + offset,
+            )
+            cols, rows = _contiguous(cols, rows)
+            lattice = Lattice(TABLES, 0, 0, _NO_NODES, _NO_NODES, _NO_WHICH, _NO_CELLS, _NO_CELLS, cols, rows)
+            return _positions_of(window.shape, lattice)
         around = window.align(height=CELL, width=CELL)
-        cols = np.empty(around.shape, np.float64)
-        rows = np.empty(around.shape, np.float64)
-        # First round: one lattice of corners and middles for all cells, each point evaluated once.
-        half = CELL // 2
-        lattice = (
-            np.arange(around.row, around.row_stop + 1, half, dtype=np.float64) + offset,
-            np.arange(around.col, around.col_stop + 1, half, dtype=np.float64) + offset,
+        grid_rows, grid_cols = np.meshgrid(
+            np.arange(around.row, around.row_stop + 1, SPACING, dtype=np.float64) + offset,
+            np.arange(around.col, around.col_stop + 1, SPACING, dtype=np.float64) + offset,
+            indexing="ij",
         )
-        grid_rows, grid_cols = np.meshgrid(*lattice, indexing="ij")
-        found_cols, found_rows = self.exact(grid_cols, grid_rows)
-        nodes_cols, nodes_rows = _nine_points(found_cols), _nine_points(found_rows)
-        cell_rows, cell_cols = np.meshgrid(
-            np.arange(0, around.height, CELL), np.arange(0, around.width, CELL), indexing="ij"
+        node_cols, node_rows = self.exact(grid_cols, grid_rows)
+        worst = np.maximum(_error(_nine_points(node_cols)), _error(_nine_points(node_rows)))
+        coarse = (worst <= QUARTERED * TOLERANCE).reshape(around.height // CELL, around.width // CELL)
+        which = np.full((around.height // SPACING, around.width // SPACING), -1, np.int32)
+        bad = np.argwhere(~np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1))
+        bad, cell_cols, cell_rows = self._refined(bad, around, offset=offset)
+        which[bad[:, 0], bad[:, 1]] = np.arange(bad.shape[0])
+        lattice = Lattice(
+            LATTICE,
+            window.row - around.row,
+            window.col - around.col,
+            np.ascontiguousarray(node_cols),
+            np.ascontiguousarray(node_rows),
+            which,
+            cell_cols,
+            cell_rows,
+            _NO_TABLE,
+            _NO_TABLE,
         )
-        tops, lefts = cell_rows.ravel(), cell_cols.ravel()
-        step = CELL
-        while tops.size:
-            good = _is_close(nodes_cols) & _is_close(nodes_rows)
-            _interpolate(nodes_cols[good], tops[good], lefts[good], step, cols)
-            _interpolate(nodes_rows[good], tops[good], lefts[good], step, rows)
-            tops, lefts = tops[~good], lefts[~good]
-            if not tops.size:
-                break
-            step //= 2
-            tops = (tops[:, None] + np.array([0, 0, step, step])).ravel()
-            lefts = (lefts[:, None] + np.array([0, step, 0, step])).ravel()
+        return _positions_of(window.shape, lattice)
+
+    def _refined(
+        self, cells: NDArray[np.intp], around: Window, *, offset: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+        """Keep those cells of `SPACING` pixels that the lattice does not describe; positions in them, cutting them."""
+        count = cells.shape[0]
+        if count:
+            third = np.array([0.0, SPACING / 2, SPACING]) + offset
+            shape = (count, 3, 3)
+            at_rows = np.broadcast_to((cells[:, 0] * SPACING + around.row)[:, None, None] + third[:, None], shape)
+            at_cols = np.broadcast_to((cells[:, 1] * SPACING + around.col)[:, None, None] + third, shape)
+            found_cols, found_rows = self.exact(np.array(at_cols), np.array(at_rows))
+            cells = cells[~(np.maximum(_error(found_cols), _error(found_rows)) <= TOLERANCE)]
+            count = cells.shape[0]
+        cols = np.empty((count, SPACING, SPACING), np.float64)
+        rows = np.empty((count, SPACING, SPACING), np.float64)
+        step = SPACING // 2
+        tops = np.tile(np.array([0, 0, step, step]), count)  # in pixels of the cell
+        lefts = np.tile(np.array([0, step, 0, step]), count)
+        numbers = np.repeat(np.arange(count), 4)
+        while numbers.size:
+            first_rows = cells[numbers, 0] * SPACING + tops + (around.row + offset)
+            first_cols = cells[numbers, 1] * SPACING + lefts + (around.col + offset)
             if step == 1:
-                cols[tops, lefts], rows[tops, lefts] = self.exact(
-                    lefts + (around.col + offset), tops + (around.row + offset)
+                cols[numbers, tops, lefts], rows[numbers, tops, lefts] = self.exact(
+                    np.asarray(first_cols, np.float64), np.asarray(first_rows, np.float64)
                 )
                 break
             third = np.array([0.0, step / 2, step])
-            node_rows = np.broadcast_to(
-                (tops + (around.row + offset))[:, None, None] + third[:, None], (tops.size, 3, 3)
-            )
-            node_cols = np.broadcast_to((lefts + (around.col + offset))[:, None, None] + third, (lefts.size, 3, 3))
-            nodes_cols, nodes_rows = self.exact(np.array(node_cols), np.array(node_rows))
-        cut = window.relative_to(around).slices
-        return cols[cut], rows[cut]
+            shape = (numbers.size, 3, 3)
+            at_rows = np.array(np.broadcast_to(first_rows[:, None, None] + third[:, None], shape))
+            at_cols = np.array(np.broadcast_to(first_cols[:, None, None] + third, shape))
+            found_cols, found_rows = self.exact(at_cols, at_rows)
+            good = np.maximum(_error(found_cols), _error(found_rows)) <= TOLERANCE
+            _interpolate(found_cols[good], numbers[good], tops[good], lefts[good], step, cols)
+            _interpolate(found_rows[good], numbers[good], tops[good], lefts[good], step, rows)
+            numbers, tops, lefts = numbers[~good], tops[~good], lefts[~good]
+            step //= 2
+            tops = (tops[:, None] + np.array([0, 0, step, step])).ravel()
+            lefts = (lefts[:, None] + np.array([0, step, 0, step])).ravel()
+            numbers = np.repeat(numbers, 4)
+        return cells, cols, rows
 
 
 def full_turn(crs: CRS) -> float:
@@ -162,41 +326,48 @@ def full_turn(crs: CRS) -> float:
     return math.tau / float(crs.proj.axis_info[0].unit_conversion_factor)
 
 
+def _is_cylindrical(crs: CRS) -> bool:
+    if crs.is_geographic:
+        return True
+    operation = crs.proj.coordinate_operation
+    return operation is not None and operation.method_name in _CYLINDRICAL
+
+
+def _contiguous(
+    cols: NDArray[np.float64], rows: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.ascontiguousarray(cols, np.float64), np.ascontiguousarray(rows, np.float64)
+
+
+def _positions_of(shape: tuple[int, int], lattice: Lattice) -> Positions:
+    low_row, high_row, low_col, high_col, is_complete = _extremes(lattice, *shape)
+    bounds = None if low_row > high_row or low_col > high_col else (low_row, high_row, low_col, high_col)
+    return Positions(shape, lattice, bounds, is_complete)
+
+
 def _nine_points(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cut a lattice of corners and middles into cells of 3 x 3 points, shape (cell, 3, 3)."""
-    tops, lefts = range(0, lattice.shape[0] - 2, 2), range(0, lattice.shape[1] - 2, 2)
-    return np.array([lattice[top : top + 3, left : left + 3] for top in tops for left in lefts])
+    views = np.lib.stride_tricks.sliding_window_view(lattice, (3, 3))[::2, ::2]
+    return views.reshape(-1, 3, 3)
 
 
-def _is_close(nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell for each cell of 3 x 3 points whether its corners predict its other five points."""
-    corners = nodes[:, ::2, ::2]
-    centre = corners.mean(axis=(1, 2))
-    rows = corners.mean(axis=2)
-    cols = corners.mean(axis=1)
+def _error(nodes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell for each cell of 3 x 3 points how well its corners predict its other five points; NaN where one is lost."""
+    a, b, c, d = nodes[:, 0, 0], nodes[:, 0, 2], nodes[:, 2, 0], nodes[:, 2, 2]
     errors = [
-        nodes[:, 1, 1] - centre,
-        nodes[:, 0, 1] - rows[:, 0],
-        nodes[:, 2, 1] - rows[:, 1],
-        nodes[:, 1, 0] - cols[:, 0],
-        nodes[:, 1, 2] - cols[:, 1],
+        nodes[:, 1, 1] - (a + b + c + d) / 4,
+        nodes[:, 0, 1] - (a + b) / 2,
+        nodes[:, 2, 1] - (c + d) / 2,
+        nodes[:, 1, 0] - (a + c) / 2,
+        nodes[:, 1, 2] - (b + d) / 2,
     ]
-    worst = np.abs(np.stack(errors)).max(axis=0)
-    return np.asarray(worst <= TOLERANCE)  # NaN compares false, so a cell with a lost point is cut
+    worst: NDArray[np.float64] = np.abs(np.stack(errors)).max(axis=0)
+    return worst  # NaN compares false with any tolerance, so a cell with a lost point is cut
 
 
-@numba.njit(nogil=True, cache=True)
-def _interpolate(nodes, tops, lefts, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
-    """Fill cells of `step` x `step` positions bilinearly from their corners, with the snapping of `_snapped`."""
-    for n in range(nodes.shape[0]):
-        for i in range(step):
-            down = i / step
-            left = nodes[n, 0, 0] + (nodes[n, 2, 0] - nodes[n, 0, 0]) * down
-            right = nodes[n, 0, 2] + (nodes[n, 2, 2] - nodes[n, 0, 2]) * down
-            for j in range(step):
-                position = left + (right - left) * (j / step)
-                half = np.round(position * 2) / 2
-                out[tops[n] + i, lefts[n] + j] = half if abs(position - half) < SNAP else position
+def lattice_error(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell how well every second point of a lattice, interpolated, predicts the points between, a number a cell."""
+    return _error(_nine_points(lattice))
 
 
 def _snapped(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -204,3 +375,110 @@ def _snapped(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     halves = np.round(positions * 2) / 2
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(positions - halves) < SNAP, halves, positions)
+
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def _interpolate(nodes, numbers, tops, lefts, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Fill parts of `step` x `step` positions of numbered cells bilinearly from their corners."""
+    for n in range(nodes.shape[0]):
+        for i in range(step):
+            down = i / step
+            left = nodes[n, 0, 0] + (nodes[n, 2, 0] - nodes[n, 0, 0]) * down
+            right = nodes[n, 0, 2] + (nodes[n, 2, 2] - nodes[n, 0, 2]) * down
+            for j in range(step):
+                out[numbers[n], tops[n] + i, lefts[n] + j] = _snap(left + (right - left) * (j / step))
+
+
+@_jit
+def _snap(position):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    half = np.rint(position * 2) / 2
+    return half if abs(position - half) < SNAP else position
+
+
+@_jit
+def fill_row(lattice, i, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the source positions of row `i` of a window into two arrays of its width."""
+    width = cols.shape[0]
+    if lattice.kind == TABLES:
+        row = lattice.table_rows[i]
+        table = lattice.table_cols
+        for j in range(width):
+            cols[j] = table[j]
+            rows[j] = row
+        return
+    cell_cols, cell_rows = lattice.cell_cols, lattice.cell_rows
+    if lattice.kind == DENSE:
+        for j in range(width):
+            cols[j] = cell_cols[0, i, j]
+            rows[j] = cell_rows[0, i, j]
+        return
+    # Arrays are taken out of the tuple once a row, and indexes are unsigned: both keep the inner loops vectorised.
+    which, node_cols, node_rows = lattice.which, lattice.node_cols, lattice.node_rows
+    cell_row, line = divmod(i + lattice.skip_row, SPACING)
+    down = line / SPACING
+    j = 0
+    while j < width:
+        cell_col, first = divmod(j + lattice.skip_col, SPACING)
+        count = min(SPACING - first, width - j)
+        number = which[cell_row, cell_col]
+        if number >= 0:
+            for k in range(count):
+                cols[j + k] = cell_cols[number, line, first + k]
+                rows[j + k] = cell_rows[number, line, first + k]
+            j += count
+            continue
+        left_col = node_cols[cell_row, cell_col]
+        left_col += (node_cols[cell_row + 1, cell_col] - left_col) * down
+        right_col = node_cols[cell_row, cell_col + 1]
+        right_col += (node_cols[cell_row + 1, cell_col + 1] - right_col) * down
+        left_row = node_rows[cell_row, cell_col]
+        left_row += (node_rows[cell_row + 1, cell_col] - left_row) * down
+        right_row = node_rows[cell_row, cell_col + 1]
+        right_row += (node_rows[cell_row + 1, cell_col + 1] - right_row) * down
+        for k in range(count):
+            along = (first + k) * (1.0 / SPACING)
+            cols[np.uint64(j + k)] = _snap(left_col + (right_col - left_col) * along)
+        for k in range(count):
+            along = (first + k) * (1.0 / SPACING)
+            rows[np.uint64(j + k)] = _snap(left_row + (right_row - left_row) * along)
+        j += count
+
+
+@_jit
+def _fill(lattice, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    for i in range(cols.shape[0]):
+        fill_row(lattice, i, cols[i], rows[i])
+
+
+@_jit
+def _extremes(lattice, height, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Lowest and highest row and column in a window, and whether all are finite.
+
+    Where cells are interpolated, their corners inside the window are enough.
+    """
+    cols, rows = np.empty(width), np.empty(width)
+    low_row, high_row, low_col, high_col = np.inf, -np.inf, np.inf, -np.inf
+    is_complete = True
+    has_cells = lattice.kind == LATTICE and (lattice.which >= 0).any()
+    for i in range(height):
+        if lattice.kind == TABLES and i > 0:
+            rows[:] = lattice.table_rows[i]
+        elif lattice.kind == LATTICE and not has_cells:
+            line = (i + lattice.skip_row) % SPACING
+            if line not in (0, SPACING - 1) and i not in (0, height - 1):
+                continue
+            fill_row(lattice, i, cols, rows)
+        else:
+            fill_row(lattice, i, cols, rows)
+        for j in range(width):
+            if np.isnan(cols[j]) or np.isnan(rows[j]):
+                is_complete = False
+                continue
+            low_row, high_row = min(low_row, rows[j]), max(high_row, rows[j])
+            low_col, high_col = min(low_col, cols[j]), max(high_col, cols[j])
+            if lattice.kind == TABLES and i > 0:
+                break
+    return low_row, high_row, low_col, high_col, is_complete

@@ -1,181 +1,249 @@
 """Accumulators: what a block adds to its parent, and how a parent is rounded.
 
-Levels nest by 2, so a parent cell is made of 2 x 2 cells of one single block. A block is folded by adding up, over
-each 2 x 2 window, the *sum* of valid finest values and their *weight* (how many finest cells were valid). Sum and
-weight go up the pyramid unrounded: integers in int64, floats in float64. A level is rounded once, when it is stored,
-and never read again. So the mean at any level is the mean of the finest values under it, and means of means, drift
-with depth and rounded sums of rounded sums cannot occur.
+Levels nest by 2, so a parent cell is made of 2 x 2 cells of one single block. What goes up the pyramid is never what
+was stored but what the method needs of all finest values under the cell: the *sum* of the valid ones and their
+*weight* (how many were valid), the smallest one, the samples of coarser levels, or how often each class occurs. A level
+is rounded once, when it is stored, and never read again. So a value at any level is that of the finest values under it,
+and means of means, modes of modes and rounded sums of rounded sums cannot occur.
 
-`nearest` goes another way. Level k shows the finest sample at the centre of its cell, index `i * 2**k + 2**(k - 1)`.
-That is an index with exactly k - 1 trailing zero bits, so each finest row and column serves one level only: the parent
-takes the odd rows and columns of what it is handed, and hands on the even ones.
+| method | goes up | module |
+| --- | --- | --- |
+| average, sum | sum and weight, exact for integers | `fold_sums` |
+| min, max, bit-or | value and mask | `fold_picks` |
+| nearest | this level's samples, and those of coarser levels | `fold_picks` |
+| mode, median | each distinct value, and how often it occurs | `fold_runs` |
+
+An accumulator is memory that is used again and again: `add_finest`, `add` or `paste` fill each of its cells once, in
+any order, `rounded` writes what is stored, the parent's `add` folds it on, and `clear` makes it ready for the next
+block. Cells that nothing was put into hold no data.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numba
-import numpy as np
-
-from geozarr.errors import LimitError
+from geozarr.errors import LimitError, ParameterError
+from pyramids.fold_picks import Picks, Samples
+from pyramids.fold_runs import CELL_BYTES, COUNT_BYTES, POOL_LIMIT, Runs
+from pyramids.fold_sums import Sums, WideSums
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import numpy as np
 
+    from pyramids.fold_cells import Array, Mask
+
+METHODS = ("average", "nearest", "min", "max", "sum", "bit-or", "mode", "median")
+DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 MAX_LEVELS = 16  # sums of 32-bit integers over 4**15 cells fit int64, their weights uint32
-
-Array: TypeAlias = "NDArray[Any]"
-Mask: TypeAlias = "NDArray[np.bool_]"
-
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 class Accumulator(Protocol):
     """One 2-D slice of one block above the finest level, unrounded.
 
-    A block makes an accumulator of a quarter of its parent (`fold_finest`, `halved`), and the parent is put together
-    from four of them (`empty`, `paste`).
+    Arrays that are contiguous along their rows are folded fastest. No method makes a temporary of a block's size.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Cells, (row, col).
     """
 
-    def paste(self, quarter: Any, *, row: int, col: int) -> None:
-        """Put a child's quarter at its place, in cells of this block."""
+    shape: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
         ...
 
-    def halved(self) -> Accumulator:
-        """Fold 2 x 2 cells into one: the quarter of the parent. Odd sizes are rounded up."""
-        ...
-
-    def rounded(self, dtype: np.dtype[Any], *, nodata: float, is_nodata: bool) -> tuple[Array, Mask]:
-        """Return what is stored.
+    def add_finest(self, values: Array, valid: Mask, *, row: int, col: int) -> None:
+        """Fold 2 x 2 finest values into one cell.
 
         Parameters
         ----------
-        dtype : numpy.dtype
-            Of the stored values.
-        nodata : float
-            Written where nothing is valid.
-        is_nodata : bool
-            True where readers take `nodata` for missing: a valid mean that would round to it is then moved by the
-            smallest step of the dtype towards the exact mean, so that data never turns into no data.
+        values : ndarray, shape (r, c)
+            Finest values, in the dtype of the accumulator. What stands where `valid` is False does not matter.
+        valid : ndarray of bool, shape (r, c)
+            True where there is data; a NaN is none.
+        row, col : int
+            First of the cells, (ceil(r / 2), ceil(c / 2)) of them, that are written. Odd sizes occur at the far
+            edges of the raster only: the last row or column of cells is then made of what there is.
 
-        Returns
-        -------
-        values : ndarray, shape (row, col)
-            In `dtype`.
-        valid : ndarray of bool, shape (row, col)
-            True where there is data.
+        Raises
+        ------
+        GridMismatchError
+            If the dtype is another, shapes differ, or the cells lie outside of the block.
         """
         ...
 
+    def add(self, child: Self, *, row: int, col: int) -> None:
+        """Fold 2 x 2 cells of a finished accumulator, of the next finer level, into one cell.
 
-@dataclass(frozen=True)
-class Sums:
-    """Sum and weight of each cell: the accumulator of `average`.
+        Parameters
+        ----------
+        child : Accumulator
+            Of the same method and dtype.
+        row, col : int
+            First cell, as for `add_finest`.
+
+        Raises
+        ------
+        GridMismatchError
+            As for `add_finest`.
+        """
+        ...
+
+    def paste(self, quarter: Self, *, row: int, col: int) -> None:
+        """Put an accumulator of this same level at its place.
+
+        Parameters
+        ----------
+        quarter : Accumulator
+            Of the same method and dtype.
+        row, col : int
+            Where its first cell goes.
+
+        Raises
+        ------
+        GridMismatchError
+            If its cells lie outside of the block.
+        """
+        ...
+
+    def rounded(self, values: Array, valid: Mask, *, nodata: float, is_nodata: bool) -> int:
+        """Write what is stored.
+
+        Parameters
+        ----------
+        values : ndarray, shape (row, col)
+            Is overwritten with the stored values, in the accumulator's dtype.
+        valid : ndarray of bool, shape (row, col)
+            Is overwritten: True where there is data.
+        nodata : float
+            Written where nothing is valid. Integers are given as int, since float has not all of those of 64 bits.
+        is_nodata : bool
+            True where readers take `nodata` for missing: a valid result that would round to it is then moved by the
+            smallest step of the dtype towards the exact result, so that data never turns into no data.
+
+        Returns
+        -------
+        int
+            How many cells are valid.
+
+        Raises
+        ------
+        GridMismatchError
+            If an array has another shape than the accumulator.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Become empty again, and keep the memory."""
+        ...
+
+
+def make(method: str, dtype: np.dtype[Any], shape: tuple[int, int], *, most_pairs: int | None = None) -> Accumulator:
+    """Make an empty accumulator.
 
     Parameters
     ----------
-    total : ndarray of int64 or float64, shape (row, col)
-        Sum of the valid finest values under the cell.
-    weight : ndarray of uint32, shape (row, col)
-        How many finest cells were valid.
+    method : str
+        One of `METHODS`.
+    dtype : numpy.dtype
+        Of the finest values and of what is stored, one of `DTYPES`.
+    shape : tuple of int
+        Cells of the block, (row, col).
+    most_pairs : int, optional
+        With `mode` and `median`: distinct values that all cells together may hold, each cell's counted by itself.
+        Folding more raises LimitError. By default about what 32 bits can index.
+
+    Returns
+    -------
+    Accumulator
+
+    Raises
+    ------
+    ParameterError
+        If there is no such method, or it does not go with the dtype: bits of floats are not united.
     """
-
-    total: Array
-    weight: NDArray[np.uint32]
-
-    @classmethod
-    def empty(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> Sums:
-        """Make sums of nothing, for values of a dtype."""
-        return cls(np.zeros(shape, np.float64 if dtype.kind == "f" else np.int64), np.zeros(shape, np.uint32))
-
-    @classmethod
-    def fold_finest(cls, values: Array, valid: Mask) -> Sums:
-        """Fold a finest block, shape (row, col), into shape (ceil(row / 2), ceil(col / 2))."""
-        folded = cls.empty(_half(values.shape), values.dtype)
-        _add_values(values, valid, folded.total, folded.weight)
-        return folded
-
-    def paste(self, quarter: Sums, *, row: int, col: int) -> None:
-        """Put a child's quarter at its place."""
-        rows, cols = quarter.weight.shape
-        self.total[row : row + rows, col : col + cols] = quarter.total
-        self.weight[row : row + rows, col : col + cols] = quarter.weight
-
-    def halved(self) -> Sums:
-        """Fold 2 x 2 cells into one."""
-        shape = _half(self.weight.shape)
-        folded = Sums(np.empty(shape, self.total.dtype), np.empty(shape, np.uint32))
-        _add_sums(self.total, self.weight, folded.total, folded.weight)
-        return folded
-
-    def rounded(self, dtype: np.dtype[Any], *, nodata: float, is_nodata: bool) -> tuple[Array, Mask]:
-        """Divide sums by weights and round once, half to even for integers; see `Accumulator.rounded`.
-
-        Infinities of both signs under one cell give no data.
-        """
-        values = np.empty(self.weight.shape, dtype)
-        valid = np.empty(self.weight.shape, np.bool_)
-        if dtype.kind == "f":
-            _mean_float(self.total, self.weight, values, valid, dtype.type(nodata), is_nodata)
-        else:
-            info = np.iinfo(dtype)
-            limits = (np.int64(info.min), np.int64(info.max))
-            _mean_integer(self.total, self.weight, values, valid, np.int64(nodata), is_nodata, limits)
-        return values, valid
+    check_method(method, dtype)
+    if method in {"average", "sum"}:
+        kind = WideSums if dtype.itemsize == 8 and dtype.kind != "f" else Sums
+        return kind(shape, dtype, is_mean=method == "average")
+    if method == "nearest":
+        return Samples(shape, dtype)
+    if method in {"mode", "median"}:
+        pairs = POOL_LIMIT if most_pairs is None else most_pairs
+        return Runs(shape, dtype, is_median=method == "median", most_pairs=pairs)
+    return Picks(shape, dtype, method=method)
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Centre samples of each cell, and the samples that coarser levels will need: the accumulator of `nearest`.
+def check_method(method: str, dtype: np.dtype[Any]) -> None:
+    """Refuse a method that is not there, or that does not go with a dtype.
+
+    Raises
+    ------
+    ParameterError
+        See `make`.
+    """
+    if method not in METHODS:
+        raise ParameterError("method", found=method, expected=f"one of {', '.join(METHODS)}")
+    if dtype.name not in DTYPES or not dtype.isnative:
+        raise ParameterError("dtype", found=str(dtype), expected=f"one of {', '.join(DTYPES)}, in native byte order")
+    if method == "bit-or" and dtype.kind == "f":
+        raise ParameterError("dtype", found=str(dtype), expected="an integer dtype, since bit-or unites flags")
+
+
+def cell_bytes(method: str, dtype: np.dtype[Any], *, classes: int | None = None, level: int = 1) -> int:
+    """Return how much memory a cell of an accumulator takes, in bytes.
 
     Parameters
     ----------
-    values, valid : ndarray, shape (row, col)
-        This level's values and mask.
-    rest_values, rest_valid : ndarray, shape (row, col)
-        Finest samples at indexes that divide by the cell's size.
+    method, dtype
+        As for `make`.
+    classes : int, optional
+        With `mode` and `median`: how many different values the raster has, where that is known.
+    level : int
+        With `mode` and `median`: level of the block, at least 1. The number is that of a cell under which as many
+        values differ as can, see `pairs_at_most`: an upper bound, which land cover stays far below. A pool that
+        grows holds the old one too for a moment, and at most doubles.
+
+    Returns
+    -------
+    int
+        For all other methods the exact number, at any level.
     """
-
-    values: Array
-    valid: Mask
-    rest_values: Array
-    rest_valid: Mask
-
-    @classmethod
-    def empty(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> Samples:
-        """Make samples of nothing, for values of a dtype."""
-        return cls(np.zeros(shape, dtype), np.zeros(shape, np.bool_), np.zeros(shape, dtype), np.zeros(shape, np.bool_))
-
-    @classmethod
-    def fold_finest(cls, values: Array, valid: Mask) -> Samples:
-        """Take the first coarser level out of a finest block: shape (row, col) becomes (ceil(row / 2), ceil(col / 2)).
-
-        Where a cell's centre lies beyond the last row or column of the raster, its first row or column stands in.
-        """
-        rows = np.minimum(np.arange(1, values.shape[0] + 1, 2), values.shape[0] - 1)
-        cols = np.minimum(np.arange(1, values.shape[1] + 1, 2), values.shape[1] - 1)
-        picked = np.ix_(rows, cols)
-        return cls(values[picked], valid[picked], values[::2, ::2].copy(), valid[::2, ::2].copy())
-
-    def paste(self, quarter: Samples, *, row: int, col: int) -> None:
-        """Put a child's quarter at its place."""
-        rows, cols = quarter.valid.shape
-        where = np.s_[row : row + rows, col : col + cols]
-        self.values[where], self.valid[where] = quarter.values, quarter.valid
-        self.rest_values[where], self.rest_valid[where] = quarter.rest_values, quarter.rest_valid
-
-    def halved(self) -> Samples:
-        """Take the next coarser level out of the samples that are left."""
-        return Samples.fold_finest(self.rest_values, self.rest_valid)
-
-    def rounded(self, dtype: np.dtype[Any], *, nodata: float, is_nodata: bool) -> tuple[Array, Mask]:  # noqa: ARG002 - samples are never rounded
-        """Return the samples, `nodata` where they are not valid."""
-        return np.where(self.valid, self.values, dtype.type(nodata)), self.valid
+    check_method(method, dtype)
+    if method in {"average", "sum"}:
+        return 20 if dtype.itemsize == 8 and dtype.kind != "f" else 12  # int64 or float64, one or two; uint32
+    if method == "nearest":
+        return 2 * (int(dtype.itemsize) + 1)
+    if method in {"mode", "median"}:
+        return CELL_BYTES + pairs_at_most((1, 1), level, dtype, classes) * pair_bytes(dtype)
+    return int(dtype.itemsize) + 1
 
 
-ACCUMULATORS: dict[str, type[Sums] | type[Samples]] = {"average": Sums, "nearest": Samples}
+def pair_bytes(dtype: np.dtype[Any]) -> int:
+    """Return how much memory a distinct value with its count takes, in bytes."""
+    return int(dtype.itemsize) + COUNT_BYTES
+
+
+def pairs_at_most(shape: tuple[int, int], level: int, dtype: np.dtype[Any], classes: int | None = None) -> int:
+    """Return how many distinct values the cells of a block can hold, each cell's counted by itself.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Cells, (row, col).
+    level : int
+        Level of the block: a cell covers `4**level` finest cells.
+    dtype : numpy.dtype
+        Of the values.
+    classes : int, optional
+        How many different values the raster has; by default what the dtype can tell apart.
+    """
+    covered: int = 4**level
+    different: int = 2 ** (8 * dtype.itemsize) if classes is None else classes
+    return shape[0] * shape[1] * min(covered, different)
 
 
 def check_depth(levels: int) -> None:
@@ -188,90 +256,3 @@ def check_depth(levels: int) -> None:
     """
     if levels > MAX_LEVELS:
         raise LimitError("levels of a pyramid", allowed=MAX_LEVELS, found=levels)
-
-
-def _half(shape: tuple[int, ...]) -> tuple[int, int]:
-    rows, cols = shape
-    return -(-rows // 2), -(-cols // 2)
-
-
-@_jit
-def _add_values(values, valid, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
-    rows, cols = values.shape
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            acc = total.dtype.type(0)
-            count = np.uint32(0)
-            for di in range(2):
-                r = 2 * i + di
-                if r >= rows:
-                    break
-                for dj in range(2):
-                    c = 2 * j + dj
-                    if c < cols and valid[r, c]:
-                        acc += total.dtype.type(values[r, c])
-                        count += np.uint32(1)
-            total[i, j] = acc
-            weight[i, j] = count
-
-
-@_jit
-def _add_sums(child_total, child_weight, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    rows, cols = child_total.shape
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            acc = total.dtype.type(0)
-            count = np.uint32(0)
-            for di in range(2):
-                r = 2 * i + di
-                if r >= rows:
-                    break
-                for dj in range(2):
-                    c = 2 * j + dj
-                    if c < cols:
-                        acc += child_total[r, c]
-                        count += child_weight[r, c]
-            total[i, j] = acc
-            weight[i, j] = count
-
-
-@_jit
-def _mean_float(total, weight, values, valid, nodata, is_nodata):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            count = weight[i, j]
-            exact = total[i, j] / np.float64(count) if count > 0 else np.nan
-            if np.isnan(exact):
-                values[i, j] = nodata
-                valid[i, j] = False
-                continue
-            value = values.dtype.type(exact)
-            if is_nodata and value == nodata:
-                towards = np.inf if exact >= np.float64(nodata) else -np.inf
-                value = np.nextafter(value, values.dtype.type(towards))
-            values[i, j] = value
-            valid[i, j] = True
-
-
-@_jit
-def _mean_integer(total, weight, values, valid, nodata, is_nodata, limits):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    for i in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            count = np.int64(weight[i, j])
-            if count == 0:
-                values[i, j] = nodata
-                valid[i, j] = False
-                continue
-            quotient = total[i, j] // count  # floor
-            twice = 2 * (total[i, j] - quotient * count)
-            if twice > count or (twice == count and quotient % 2 != 0):
-                quotient += 1
-            if is_nodata and quotient == nodata:
-                up = total[i, j] >= nodata * count
-                if nodata == limits[0]:
-                    up = True
-                elif nodata == limits[1]:
-                    up = False
-                quotient = nodata + 1 if up else nodata - 1
-            values[i, j] = quotient
-            valid[i, j] = True

@@ -58,7 +58,7 @@ class SmallArray:
 
     def to_document(self) -> dict[str, Any]:
         """Return its `zarr.json`."""
-        codecs = shards.chunk_codecs(self.values.dtype, checksum=False)
+        codecs = shards.chunk_codecs(self.values.dtype, checksum=False, size=self.values.nbytes)
         return documents.array_document(self.layout, codecs=codecs, attributes=self.attributes)
 
     def to_object(self) -> tuple[str, bytes]:
@@ -112,7 +112,9 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
             if number == 0 and summary is not None:
                 attributes |= _statistics(summary, variable)
             layout = plan.layout(number, variable)
-            codecs = shards.chunk_codecs(variable.dtype, checksum=layout.shard is not None)
+            size = math.prod(layout.chunk) * variable.dtype.itemsize
+            checksum = layout.shard is not None
+            codecs = shards.chunk_codecs(variable.dtype, checksum=checksum, size=size, codec=variable.codec)
             nodes[f"{level.asset}/{variable.name}"] = documents.array_document(
                 layout, codecs=codecs, attributes=attributes
             )

@@ -24,12 +24,15 @@ from geozarr.errors import UnsupportedError
 from geozarr.grid import Grid
 from geozarr.window import Window
 from pyramids import chunking
+from pyramids.control import Mapping
+from pyramids.shards import Codec
 from pyramids.sources.source import Axis, Slice
 
 if TYPE_CHECKING:
     from geozarr.levels import Levels
 
-FORMAT = 1  # raised when the same plan would give other bytes
+FORMAT = 2  # raised when the same plan would give other bytes
+_HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak", "notes")  # no matter for the bytes
 ALPHA = "alpha"  # name of the variable that tells which pixels hold data
 
 
@@ -62,6 +65,12 @@ class PlannedVariable:
         Axes before rows and columns.
     attributes : dict
         Attributes taken over from the source.
+    warp_method : str or None
+        How the finest level is made from the source; None where it is the source.
+    fold_method : str
+        How coarser levels are made of the finest.
+    codec : Codec or None
+        How chunks are compressed; None: as the dtype suggests.
     """
 
     name: str
@@ -71,6 +80,9 @@ class PlannedVariable:
     uses_alpha: bool = False
     leading: tuple[Axis, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
+    warp_method: str | None = None
+    fold_method: str = "average"
+    codec: Codec | None = None
 
     @property
     def slice_count(self) -> int:
@@ -95,10 +107,6 @@ class Plan:
         Grids of all levels, finest first.
     variables : tuple of PlannedVariable
         In the source's order, with `alpha` last where there is one.
-    warp_method : str or None
-        How the finest level is made from the source; None where it is the source.
-    fold_method : str
-        How coarser levels are made: "average" or "nearest".
     chunk : int
         Side of a chunk in pixels.
     shard : int or None
@@ -109,6 +117,12 @@ class Plan:
         Side of a block in pixels.
     together : int
         Slices walked together, at most.
+    cut : int
+        Level of the subtrees that workers take.
+    in_rows : bool
+        True where subtrees are walked row by row, for sources in strips.
+    cache : int
+        Bytes of decoded source cells that are kept.
     workers : int
         Threads.
     memory, peak : int
@@ -120,13 +134,14 @@ class Plan:
     source: PlannedSource
     levels: Levels
     variables: tuple[PlannedVariable, ...]
-    warp_method: str | None
-    fold_method: str
     chunk: int
     shard: int | None
     footprint: Window
     block: int
     together: int
+    cut: int
+    in_rows: bool
+    cache: int
     workers: int
     memory: int
     peak: int
@@ -148,14 +163,19 @@ class Plan:
         """True where an `alpha` variable is stored."""
         return any(variable.name == ALPHA for variable in self.variables)
 
+    @property
+    def is_native(self) -> bool:
+        """True where the finest level is the source itself."""
+        return self.variables[0].warp_method is None
+
     @cached_property
     def groups(self) -> tuple[tuple[Slice, ...], ...]:
-        """Slices that are walked together, in the order of the walk: alike in dtype, `together` at most."""
+        """Slices that are walked together, in the order of the walk: alike in dtype and methods, `together` at most."""
         groups: list[tuple[Slice, ...]] = []
         for index, variable in enumerate(self.data_variables):
             for number in range(variable.slice_count):
                 last = groups[-1] if groups else ()
-                fits = 0 < len(last) < self.together and self.variables[last[0].variable].dtype == variable.dtype
+                fits = 0 < len(last) < self.together and _go_together(self.variables[last[0].variable], variable)
                 if fits:
                     groups[-1] = (*last, Slice(index, number))
                 else:
@@ -189,6 +209,11 @@ class Plan:
         """Pixels of a block, cut to its level."""
         whole = Window(row * self.block, col * self.block, self.block, self.block)
         return whole.intersect(self.levels.levels[level].grid.window)
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """From the pixels of the finest level to those of the source; shared by all threads, being dear to make."""
+        return Mapping(self.levels.finest.grid, self.source.grid)
 
     @property
     def slice_count(self) -> int:
@@ -225,7 +250,7 @@ class Plan:
     def identity(self) -> str:
         """Hash of all that determines the stored bytes: source, parameters, format; not of threads and memory."""
         document = self.to_document()
-        for name in ("block", "together", "workers", "memory", "peak", "notes"):
+        for name in _HOW:
             del document[name]
         text = json.dumps(document, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -241,13 +266,14 @@ class Plan:
             },
             "levels": self.levels.to_attributes(),
             "variables": [_variable_to_document(variable) for variable in self.variables],
-            "warp_method": self.warp_method,
-            "fold_method": self.fold_method,
             "chunk": self.chunk,
             "shard": self.shard,
             "footprint": asdict(self.footprint),
             "block": self.block,
             "together": self.together,
+            "cut": self.cut,
+            "in_rows": self.in_rows,
+            "cache": self.cache,
             "workers": self.workers,
             "memory": self.memory,
             "peak": self.peak,
@@ -269,7 +295,7 @@ def from_document(document: dict[str, Any]) -> Plan:
     if document.get("format") != FORMAT:
         raise UnsupportedError(f"plan of format {document.get('format')}", f"format {FORMAT} is")
     source = document["source"]
-    simple = ("warp_method", "fold_method", "chunk", "shard", "block", "together", "workers", "memory", "peak")
+    simple = ("chunk", "shard", "block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak")
     return Plan(
         source=PlannedSource(source["name"], source["fingerprint"], _grid_from_document(source["grid"])),
         levels=levels_module.from_attributes(document["levels"]),
@@ -278,6 +304,12 @@ def from_document(document: dict[str, Any]) -> Plan:
         notes=tuple(document["notes"]),
         **{name: document[name] for name in simple},
     )
+
+
+def _go_together(first: PlannedVariable, second: PlannedVariable) -> bool:
+    """Tell whether slices of two variables can be walked in one pass."""
+    alike = ("dtype", "warp_method", "fold_method", "uses_alpha")
+    return all(getattr(first, name) == getattr(second, name) for name in alike)
 
 
 def coarsened(window: Window, factor: int) -> Window:
@@ -311,6 +343,9 @@ def _variable_to_document(variable: PlannedVariable) -> dict[str, Any]:
             for axis in variable.leading
         ],
         "attributes": variable.attributes,
+        "warp_method": variable.warp_method,
+        "fold_method": variable.fold_method,
+        "codec": None if variable.codec is None else asdict(variable.codec),
     }
 
 
@@ -321,7 +356,18 @@ def _variable_from_document(document: dict[str, Any]) -> PlannedVariable:
         nodata = cf.decode_fill_value(nodata, dtype, node=document["name"]).item()
     fill = cf.decode_fill_value(document["fill_value"], dtype, node=document["name"]).item()
     axes = tuple(Axis(item["name"], tuple(item["coordinates"]), item["attributes"]) for item in document["leading"])
-    return PlannedVariable(document["name"], dtype, nodata, fill, document["uses_alpha"], axes, document["attributes"])
+    return PlannedVariable(
+        document["name"],
+        dtype,
+        nodata,
+        fill,
+        document["uses_alpha"],
+        axes,
+        document["attributes"],
+        document["warp_method"],
+        document["fold_method"],
+        None if document["codec"] is None else Codec(**document["codec"]),
+    )
 
 
 def _describe(plan: Plan) -> list[str]:
@@ -330,7 +376,6 @@ def _describe(plan: Plan) -> list[str]:
         f"source     {plan.source.name}",
         f"           {grid.height} x {grid.width} px, {grid.crs}, cells {_pair(grid.cell_size)} {grid.crs.unit}",
         f"target     {plan.levels.tms.id if plan.levels.tms else 'native grid'}, {plan.levels.crs}",
-        f"method     finest level: {plan.warp_method or 'as it is'}; coarser levels: {plan.fold_method} of the finest",
         "level      rows x columns        cell size        chunks  tiles (rows, columns)",
     ]
     for level in plan.levels.levels:
@@ -347,15 +392,18 @@ def _describe(plan: Plan) -> list[str]:
         missing = "alpha" if variable.uses_alpha else variable.nodata
         lines.append(
             f"variable   {variable.name}: {variable.dtype.name}, {leading}missing: "
-            f"{'none' if missing is None else missing}"
+            f"{'none' if missing is None else missing}, finest level {variable.warp_method or 'as it is'}, "
+            f"coarser ones {variable.fold_method}"
         )
     side = f"chunks of {plan.chunk} x {plan.chunk} px" + (f" in shards of {plan.shard} px" if plan.shard else "")
     most = plan.predicted
     lines += [
-        f"storage    {side}, blosc zstd 1 bitshuffle",
+        f"storage    {side}, blosc zstd",
         f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",
-        f"work       {plan.work / 1e6:,.1f} Mpx, {plan.workers} threads, blocks of {plan.block} px",
-        f"memory     {plan.peak / 2**20:,.0f} MiB predicted, {plan.memory / 2**20:,.0f} MiB allowed",
+        f"work       {plan.work / 1e6:,.1f} Mpx, {plan.workers} threads, blocks of {plan.block} px, subtrees of "
+        f"{plan.block << plan.cut} px{' in rows' if plan.in_rows else ''}",
+        f"memory     {plan.peak / 2**20:,.0f} MiB predicted, {plan.cache / 2**20:,.0f} MiB of it source pixels; "
+        f"{plan.memory / 2**20:,.0f} MiB allowed",
     ]
     return lines + [f"note       {note}" for note in plan.notes]
 

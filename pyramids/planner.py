@@ -17,8 +17,9 @@ from geozarr import levels as levels_module
 from geozarr import tms as tms_module
 from geozarr.conventions import multiscales
 from geozarr.errors import MetadataError, ParameterError, UnsupportedError
-from pyramids import chunking, fold, footprint, warp
+from pyramids import chunking, fold, footprint, shards, warp
 from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
+from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from geozarr.grid import Bounds
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 NATIVE = "native"
 RESAMPLING = ("auto", *warp.METHODS)
-AVERAGE_FROM = math.sqrt(2)  # source pixels along a target pixel from which "auto" averages instead of interpolating
+AREA_FROM = math.sqrt(2)  # source pixels along a target pixel from which "auto" takes all of them
+_MEANS = ("average", "bilinear", "cubic", "lanczos", "median", "sum")  # make values that were not there
 DEFAULT_MEMORY = 2**30  # bytes
 COARSEST_TILES = 2  # the default coarsest level is the last in which the data still needs at most 2 x 2 tiles
 
@@ -48,9 +50,13 @@ class Options:
     levels : int, optional
         Number of levels of a native pyramid; by default until one chunk holds everything.
     resampling : str
-        How the source is warped: "nearest", "bilinear", "cubic", "average", or "auto": nearest for classes, bilinear
-        near the source's resolution, average where the source is finer. Coarser levels are means of the finest, or with
-        nearest its centre samples.
+        One of `RESAMPLING`. `bilinear`, `cubic` and `lanczos` warp the source to the finest level, of which coarser
+        levels are means; all others are used for both. "auto" goes by the variable (CF 3.5): the mode for classes
+        (`flag_values`, a colour table), the union of bits for flags (`flag_masks`), else the average. It warps by
+        interpolation (by the nearest pixel for classes and flags) near the source's resolution, and by that same
+        method where the source is finer.
+    force : bool
+        Allow a mean of classes or flags.
     nodata : float, optional
         The value that means "no data", in the source and in the pyramid.
     chunk : int, optional
@@ -68,6 +74,7 @@ class Options:
     max_zoom: str | int | None = None
     levels: int | None = None
     resampling: str = "auto"
+    force: bool = False
     nodata: float | None = None
     chunk: int | None = None
     shard: int | str = "auto"
@@ -105,41 +112,44 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         raise ParameterError("resampling", found=options.resampling, expected=f"one of {', '.join(RESAMPLING)}")
     if options.workers < 1:
         raise ParameterError("workers", found=options.workers, expected="at least 1")
-    categorical = any(variable.is_categorical for variable in source.variables)
-    fold_method = (
-        "nearest" if options.resampling == "nearest" or (options.resampling == "auto" and categorical) else "average"
-    )
     notes: list[str] = []
     if options.tms == NATIVE:
-        levels, chunk, reach, warp_method = _native(source, options, fold_method)
+        levels, chunk, reach, ratio = _native(source, options)
     else:
-        levels, chunk, reach, warp_method = _aligned(source, options, fold_method, notes)
+        levels, chunk, reach, ratio = _aligned(source, options, notes)
     fold.check_depth(len(levels.levels))
-    variables = _variables(source, warped=warp_method is not None, notes=notes)
-    if categorical and options.resampling == "auto":
-        notes.append("nearest: the source holds class codes or palette indexes, which have no mean")
+    methods = [_methods(variable, options, ratio, source.name) for variable in source.variables]
+    variables = _variables(source, methods, notes=notes)
+    levels = replace(levels, resampling_method=_common_method(variables))
     reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
     chunk_count = sum(window.size for window in reached) // chunk**2 * sum(v.slice_count for v in variables)
     shards = chunking.shard_sides(options.shard, chunk=chunk, chunk_count=chunk_count)
+    itemsize = max(variable.dtype.itemsize for variable in variables)
     work = chunking.Workload(
         reach=reach.shape,
         levels=len(levels.levels),
-        itemsize=max(variable.dtype.itemsize for variable in variables),
+        itemsize=itemsize,
         slices=sum(variable.slice_count for variable in variables),
         workers=options.workers,
+        fold_bytes=_fold_bytes(variables, len(levels.levels)),
+        source=source.grid.shape,
+        cell=blocks.cell_shape(source),
+        ratio=min(2.0, ratio or 1.0),
+        resident=source.resident_bytes,
     )
     choice = chunking.choose(work, chunk=chunk, shards=shards, memory=options.memory)
     return Plan(
         source=PlannedSource(source.name, source.fingerprint, source.grid),
         levels=levels,
         variables=variables,
-        warp_method=warp_method,
-        fold_method=fold_method,
         chunk=chunk,
         shard=choice.shard,
         footprint=reach,
         block=choice.block,
         together=choice.together,
+        cut=choice.cut,
+        in_rows=work.in_rows,
+        cache=choice.cache,
         workers=options.workers,
         memory=options.memory,
         peak=choice.peak,
@@ -147,14 +157,97 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
     )
 
 
-def _native(source: Source, options: Options, method: str) -> tuple[Levels, int, Window, None]:
+@dataclass(frozen=True)
+class _Methods:
+    """How a variable is resampled, and why; `warp` is None where the finest level is the source."""
+
+    warp: str | None
+    fold: str
+    reason: str | None
+
+
+def _methods(variable: SourceVariable, options: Options, ratio: float | None, node: str) -> _Methods:
+    """Decide how a variable is resampled.
+
+    Parameters
+    ----------
+    variable : SourceVariable
+        As the source describes it.
+    options : Options
+        What the user chose.
+    ratio : float or None
+        Source pixels along a pixel of the finest level; None where that is the source itself.
+    node : str
+        For messages.
+    """
+    chosen = options.resampling
+    if chosen != "auto":
+        _check_sense(chosen, variable, node, force=options.force)
+        folded = chosen if chosen in fold.METHODS else "average"
+        return _Methods(None if ratio is None else chosen, folded, None)
+    if variable.is_categorical:
+        folded, near, why = "mode", "nearest", "class codes or palette indexes, which have no mean"
+    elif variable.is_flags:
+        folded, near, why = "bit-or", "nearest", "each bit is a flag of its own"
+    else:
+        folded, near, why = "average", "bilinear", "a quantity"
+    if ratio is None:
+        return _Methods(None, folded, f"coarsened by {folded}: {why}")
+    warped = near if ratio <= AREA_FROM else folded
+    reason = (
+        f"warped by {warped} and coarsened by {folded}: {why}; a pixel of the finest level covers {ratio:.3g} source "
+        "pixels along a side"
+    )
+    return _Methods(warped, folded, reason)
+
+
+def _check_sense(method: str, variable: SourceVariable, node: str, *, force: bool) -> None:
+    """Refuse a method that makes no sense for a variable.
+
+    Raises
+    ------
+    ParameterError
+        For the union of bits of floats; for means of classes or flags, unless forced.
+    """
+    warp.check_method(method, variable.dtype)
+    if (variable.is_categorical or variable.is_flags) and method in _MEANS and not force:
+        kind = "classes" if variable.is_categorical else "flags"
+        raise ParameterError(
+            "resampling",
+            found=f"{method} of {kind} ({node} {variable.name})",
+            expected=f"{'mode' if variable.is_categorical else 'bit-or'}, nearest or auto; or force",
+        )
+
+
+def _common_method(variables: tuple[PlannedVariable, ...]) -> str | None:
+    """Name the method by which all variables but `alpha` are coarsened; None where they differ."""
+    methods = {variable.fold_method for variable in variables if variable.name != ALPHA}
+    return methods.pop() if len(methods) == 1 else None
+
+
+def _fold_bytes(variables: tuple[PlannedVariable, ...], levels: int) -> tuple[int, ...]:
+    """Bytes of a cell of an accumulator at each level, the most that any variable needs."""
+    return tuple(
+        max(
+            fold.cell_bytes(
+                variable.fold_method,
+                variable.dtype,
+                classes=chunking.CLASSES if variable.fold_method == "mode" else None,
+                level=max(1, level),
+            )
+            for variable in variables
+        )
+        for level in range(levels + 1)
+    )
+
+
+def _native(source: Source, options: Options) -> tuple[Levels, int, Window, None]:
     for name in ("min_zoom", "max_zoom"):
         if getattr(options, name) is not None:
             raise ParameterError(name, found=getattr(options, name), expected="nothing with a native grid; see levels")
-    if options.resampling not in ("auto", "average", "nearest"):
-        raise ParameterError(
-            "resampling", found=options.resampling, expected="average or nearest: a native pyramid is not warped"
-        )
+    if options.resampling not in ("auto", *fold.METHODS):
+        expected = f"auto or one of {', '.join(fold.METHODS)}: a native pyramid is not warped"
+        raise ParameterError("resampling", found=options.resampling, expected=expected)
     grid = source.grid
     if not grid.is_north_up:
         raise UnsupportedError(
@@ -168,10 +261,10 @@ def _native(source: Source, options: Options, method: str) -> tuple[Levels, int,
     most = 1 + math.ceil(math.log2(longest))
     if not 1 <= count <= most:
         raise ParameterError("levels", found=count, expected=f"from 1 to {most}, which is one pixel")
-    return levels_module.from_halving(grid, count=count, resampling_method=method), chunk, grid.window, None
+    return levels_module.from_halving(grid, count=count), chunk, grid.window, None
 
 
-def _aligned(source: Source, options: Options, method: str, notes: list[str]) -> tuple[Levels, int, Window, str]:
+def _aligned(source: Source, options: Options, notes: list[str]) -> tuple[Levels, int, Window, float]:
     for name in ("levels", "chunk"):
         if getattr(options, name) is not None:
             raise ParameterError(name, found=getattr(options, name), expected="nothing with a TileMatrixSet")
@@ -190,17 +283,11 @@ def _aligned(source: Source, options: Options, method: str, notes: list[str]) ->
     if matrix.tileWidth != matrix.tileHeight:
         raise UnsupportedError(f"tile matrix {finest} of {tms.id}", "tiles that are not square have no square chunks")
     limits = tms.limits_of(coarsest, box)
-    levels = levels_module.from_tms(tms, limits, count=count, resampling_method=method)
+    levels = levels_module.from_tms(tms, limits, count=count)
     reach = levels.finest.grid.window_of(box).intersect(levels.finest.grid.window)
-    warp_method = options.resampling
-    ratio = matrix.cellSize / size
-    if warp_method == "auto":
-        smooth = "bilinear" if ratio <= AVERAGE_FROM else "average"
-        warp_method = "nearest" if method == "nearest" else smooth
-        notes.append(f"{warp_method}: a pixel of the finest level covers {ratio:.3g} source pixels along a side")
     if footprint.is_clipped(source.grid, tms.crs, area):
         notes.append(f"the source reaches beyond {tms.id} and is clipped to it")
-    return levels, matrix.tileWidth, reach, warp_method
+    return levels, matrix.tileWidth, reach, matrix.cellSize / size
 
 
 def _area(tms: TileMatrixSet) -> Bounds:
@@ -228,9 +315,14 @@ def _default_coarsest(tms: TileMatrixSet, finest: str, box: Bounds) -> str:
     return tms.ids[index]
 
 
-def _variables(source: Source, *, warped: bool, notes: list[str]) -> tuple[PlannedVariable, ...]:
+def _variables(source: Source, methods: list[_Methods], *, notes: list[str]) -> tuple[PlannedVariable, ...]:
     """Decide where missing pixels are told: by NaN, by a nodata value, or by `alpha`."""
-    planned = [_planned(variable, source, warped=warped) for variable in source.variables]
+    planned = [_planned(variable, source, chosen) for variable, chosen in zip(source.variables, methods, strict=True)]
+    reasons: dict[str, list[str]] = {}
+    for variable, chosen in zip(source.variables, methods, strict=True):
+        if chosen.reason:
+            reasons.setdefault(chosen.reason, []).append(variable.name)
+    notes += [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
     _check_names(planned, source.name)
     if any(variable.uses_alpha for variable in planned):
         reason = (
@@ -244,9 +336,17 @@ def _variables(source: Source, *, warped: bool, notes: list[str]) -> tuple[Plann
                 nodata=None,
                 fill_value=0,
                 attributes={"long_name": "opacity: 255 holds data, 0 does not", "color_interpretation": "alpha"},
+                warp_method=planned[0].warp_method and _alpha_method(planned[0].warp_method, "bilinear"),
+                fold_method=_alpha_method(planned[0].fold_method, "average"),
             )
         )
     return tuple(planned)
+
+
+def _alpha_method(method: str, otherwise: str) -> str:
+    """How opacity is resampled beside data: likewise where that keeps to its range, so that both are valid together."""
+    area = "average" if method in warp.AREA_METHODS else otherwise
+    return method if method in ("nearest", "bilinear", "average") else area
 
 
 def _check_names(variables: list[PlannedVariable], node: str) -> None:
@@ -264,7 +364,7 @@ def _check_names(variables: list[PlannedVariable], node: str) -> None:
         taken.append(name)
 
 
-def _planned(variable: SourceVariable, source: Source, *, warped: bool) -> PlannedVariable:
+def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> PlannedVariable:
     planned = PlannedVariable(
         variable.name,
         variable.dtype,
@@ -272,6 +372,9 @@ def _planned(variable: SourceVariable, source: Source, *, warped: bool) -> Plann
         fill_value=0,
         leading=variable.leading,
         attributes=dict(variable.attributes),
+        warp_method=methods.warp,
+        fold_method=methods.fold,
+        codec=shards.codec_for(variable.dtype, is_classes=variable.is_categorical or variable.is_flags),
     )
     if variable.dtype.kind == "f":
         nodata = math.nan if variable.nodata is None else variable.nodata
@@ -282,4 +385,4 @@ def _planned(variable: SourceVariable, source: Source, *, warped: bool) -> Plann
     # `alpha` take it for missing.
     info = np.iinfo(variable.dtype)
     placeholder = info.max if variable.dtype.kind == "u" else info.min
-    return replace(planned, fill_value=placeholder, uses_alpha=warped or source.has_alpha)
+    return replace(planned, fill_value=placeholder, uses_alpha=methods.warp is not None or source.has_alpha)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from geozarr.errors import ParameterError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -37,8 +39,8 @@ class Summary:
         Extremes, exact in the dtype of the data (int for integers).
     mean, squares : float
         Mean, and sum of squared deviations from it.
-    histogram : ndarray of int64, shape (BINS,)
-        Values a bin.
+    histogram : ndarray of int64, shape (BINS,), or None
+        Values a bin; None where they are counted elsewhere.
     """
 
     count: int
@@ -46,7 +48,7 @@ class Summary:
     maximum: float
     mean: float
     squares: float
-    histogram: NDArray[np.int64]
+    histogram: NDArray[np.int64] | None
 
     def merge(self, other: Summary) -> Summary:
         """Summarise both."""
@@ -61,11 +63,13 @@ class Summary:
             max(self.maximum, other.maximum),
             float(mean),
             float(squares),
-            self.histogram + other.histogram,
+            None if self.histogram is None or other.histogram is None else self.histogram + other.histogram,
         )
 
     def percentile(self, share: float) -> float:
         """Estimate the value below which a share (0 to 1) of the values lies, within the width of a bin."""
+        if self.histogram is None:
+            raise ParameterError("histogram", found=None, expected="the values' histogram")
         target = share * self.count
         below = np.cumsum(self.histogram)
         index = int(np.searchsorted(below, target))
@@ -92,7 +96,9 @@ class Summary:
         return {name: number for name, number in numbers.items() if np.isfinite(number)}
 
 
-def summarise(values: NDArray[Any], valid: NDArray[np.bool_]) -> Summary | None:
+def summarise(
+    values: NDArray[Any], valid: NDArray[np.bool_], histogram: NDArray[np.int64] | None = None
+) -> Summary | None:
     """Summarise the valid values of one block.
 
     Parameters
@@ -101,19 +107,22 @@ def summarise(values: NDArray[Any], valid: NDArray[np.bool_]) -> Summary | None:
         As stored.
     valid : ndarray of bool, shape (row, col)
         True where the pixel holds data.
+    histogram : ndarray of int64, shape (BINS,), optional
+        Counts to add to, shared by many blocks; by default the summary has its own.
 
     Returns
     -------
     Summary or None
         None where nothing is valid.
     """
-    histogram = np.zeros(BINS, np.int64)
-    count, low, high, total = _first_pass(values, valid, histogram)
+    counts = np.zeros(BINS, np.int64) if histogram is None else histogram
+    count, shift, low, high, first, second = _moments(values, valid)
     if count == 0:
         return None
-    with np.errstate(invalid="ignore"):
-        mean = float(total) / count
-    squares = _squares(values, valid, mean)
+    _count_bins(values, valid, counts, count == values.size)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(np.float64(shift) + first / count)
+        squares = max(0.0, float(second - first * (first / count)))
     is_integer = values.dtype.kind != "f"
     return Summary(
         int(count),
@@ -121,7 +130,7 @@ def summarise(values: NDArray[Any], valid: NDArray[np.bool_]) -> Summary | None:
         int(high) if is_integer else float(high),
         mean,
         squares,
-        histogram,
+        counts if histogram is None else None,
     )
 
 
@@ -155,43 +164,67 @@ def _exponent(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _first_pass(values, valid, histogram):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+# Sums may be taken in any order, so that they can be vectorised; valid values are never NaN.
+_jit_sums = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nnan", "nsz"})
+
+
+@_jit
+def _moments(values, valid):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Count, a shift, extremes, and sums of `value - shift` and of its square over the valid values.
+
+    The shift is the first valid value: squares of differences from a value among them lose no digits.
+    """
+    shift = values[0, 0]
+    found = False
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            if valid[i, j] and (not found or not np.isfinite(np.float64(shift))):
+                shift = values[i, j]
+                found = True
+        if found and np.isfinite(np.float64(shift)):
+            break
+    low, high = shift, shift
     count = 0
-    low = values[0, 0]
-    high = values[0, 0]
-    total = 0.0
-    single = np.empty(1, np.float32)
+    first, second = 0.0, 0.0
+    middle = np.float64(shift) if np.isfinite(np.float64(shift)) else 0.0
+    for i in range(values.shape[0]):
+        row_count, row_low, row_high, row_first, row_second = _row_moments(values[i], valid[i], shift, middle)
+        count += row_count
+        low, high = min(low, row_low), max(high, row_high)
+        first += row_first  # summing by rows keeps the rounding error of a million additions small
+        second += row_second
+    return count, middle, low, high, first, second
+
+
+@_jit_sums
+def _row_moments(values, valid, shift, middle):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    low, high = shift, shift
+    count = 0
+    first, second = 0.0, 0.0
+    for j in range(values.shape[0]):
+        value = values[j] if valid[j] else shift
+        count += 1 if valid[j] else 0
+        low = min(low, value)
+        high = max(high, value)
+        delta = np.float64(value) - middle if valid[j] else 0.0
+        first += delta
+        second += delta * delta
+    return count, low, high, first, second
+
+
+@_jit
+def _count_bins(values, valid, histogram, is_whole):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    single = np.empty(values.shape[1], np.float32)
     bits = single.view(np.uint32)
     for i in range(values.shape[0]):
-        row_total = 0.0  # summing by rows keeps the rounding error of a million additions small
         for j in range(values.shape[1]):
-            if not valid[i, j]:
-                continue
-            value = values[i, j]
-            if count == 0:
-                low = value
-                high = value
-            low = min(low, value)
-            high = max(high, value)
-            count += 1
-            row_total += np.float64(value)
-            single[0] = np.float32(value)
-            key = np.int64(bits[0])
-            key = key ^ 0xFFFFFFFF if key & 0x80000000 else key ^ 0x80000000
-            histogram[key >> 16] += 1
-        total += row_total
-    return count, low, high, total
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _squares(values, valid, mean):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    total = 0.0
-    for i in range(values.shape[0]):
-        row_total = 0.0
+            single[j] = np.float32(values[i, j])
         for j in range(values.shape[1]):
-            if valid[i, j]:
-                delta = np.float64(values[i, j]) - mean
-                row_total += delta * delta
-        total += row_total
-    return total
+            # Order-preserving: the sign bit is flipped, and of negative numbers all bits.
+            key = np.int64(bits[j])
+            key ^= np.int64(0xFFFFFFFF) if key & 0x80000000 else np.int64(0x80000000)
+            bits[j] = np.uint32(key >> 16)
+        for j in range(values.shape[1]):
+            if is_whole or valid[i, j]:
+                histogram[bits[j]] += 1

@@ -1,53 +1,44 @@
 """The post-order walk: the one place where reading, warping, folding and storing meet.
 
-Levels nest by 2, so blocks form a quadtree. A finest block is read, warped and stored, and a quarter of its parent is
-folded from it. When a parent has its four quarters it is rounded once, stored, and folded on. So each source pixel is
-read once (but for the overlap of neighbouring blocks), each object is written once, nothing that was written is read
-again, and memory is one accumulator a level. Blocks that the source cannot reach are not visited, and chunks without
-data are not stored.
+Levels nest by 2, so blocks form a quadtree. A finest block is read, warped and stored, and folded into a quarter of its
+parent. When a parent has its four quarters it is rounded once, stored, and folded on. So each source pixel is decoded
+once (but for cells that had to be forgotten), each object is written once, nothing that was written is read again, and
+memory is one accumulator a level. Blocks that the source cannot reach or that its index says are empty are not visited,
+and chunks without data are not stored.
 
-A `Subtree` is a block with everything below it. `run` walks one, and hands on the quarter of the block above its
-root: that is the unit of work for threads or anything else.
+A `Subtree` is a block with everything below it. `run` walks one, and hands on the quarter of the block above its root:
+that is the unit of work for threads or anything else. `Ascent` puts quarters together in whatever order they come.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from geozarr import store as store_module
 from geozarr.window import Window
-from pyramids import chunking, shards, statistics, warp
-from pyramids.control import Mapping
-from pyramids.fold import ACCUMULATORS, Accumulator
+from pyramids import chunking, fold, statistics, warp
+from pyramids.meter import Meter
+from pyramids.objects import Objects, Track
 from pyramids.plan import ALPHA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from geozarr.store import Store
-    from pyramids.plan import Plan, PlannedVariable
-    from pyramids.sources.source import Pixels, Slice, Source
+    from pyramids.control import Positions
+    from pyramids.fold import Accumulator
+    from pyramids.meter import Progress
+    from pyramids.objects import Pending
+    from pyramids.plan import Plan
+    from pyramids.scratch import Scratch
+    from pyramids.sources import Slice
+    from pyramids.sources.blocks import Blocks, Piece
     from pyramids.statistics import Summary
-
-_NO_POSITIONS = Window(0, 0, 0, 0)
-
-
-class Progress(Protocol):
-    """Is told what has been done; called from many threads."""
-
-    def computed(self, pixels: int) -> None:
-        """Take note that pixels of the finest level are done."""
-        ...
-
-    def stored(self, size: int) -> None:
-        """Take note that one object of so many bytes was written."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -66,13 +57,10 @@ class Subtree:
     row: int
     col: int
 
-
-@dataclass(frozen=True)
-class Track:
-    """One 2-D slice on its way up: which array it goes to, and where along the leading axes."""
-
-    variable: PlannedVariable
-    index: tuple[int, ...]
+    @property
+    def parent(self) -> Subtree:
+        """The block above."""
+        return Subtree(self.level + 1, self.row // 2, self.col // 2)
 
 
 @dataclass
@@ -84,15 +72,40 @@ class Outcome:
     quarters : list of Accumulator or None
         One a track; None where the block holds no data in that track.
     summaries : list of Summary or None
-        Statistics of the finest values below, one a track.
+        Statistics of the finest values below, one a track, without histograms.
+    histograms : list of (ndarray, ndarray)
+        Bins that are not empty, and their counts, one a track.
+    pending : dict
+        Encoded chunks of shards that reach beyond the block.
     """
 
     quarters: list[Accumulator | None] = field(default_factory=list)
     summaries: list[Summary | None] = field(default_factory=list)
+    histograms: list[tuple[NDArray[np.intp], NDArray[np.int64]]] = field(default_factory=list)
+    pending: Pending = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a walk works with.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The source, through its LRU.
+    store : obstore store
+        Where objects go, each in one put.
+    progress : Progress
+        Is told of each finest block and each object.
+    """
+
+    blocks: Blocks
+    store: Store
+    progress: Progress
 
 
 def run(
-    plan: Plan, group: tuple[Slice, ...], subtree: Subtree, *, source: Source, store: Store, progress: Progress
+    plan: Plan, group: tuple[Slice, ...], subtree: Subtree, *, surroundings: Surroundings, scratch: Scratch
 ) -> Outcome:
     """Walk one subtree for one group of slices.
 
@@ -104,17 +117,15 @@ def run(
         Slices to walk, one of `plan.groups`.
     subtree : Subtree
         Where.
-    source : Source
-        What is read.
-    store : obstore store
-        Where objects go, each in one put.
-    progress : Progress
-        Is told of each finest block and each object.
+    surroundings : Surroundings
+        Source, store and progress.
+    scratch : Scratch
+        Memory of this worker.
 
     Returns
     -------
     Outcome
-        A quarter of the block above the subtree's root, and statistics.
+        A quarter of the block above the subtree's root, statistics, and chunks of shards that are not complete.
 
     Raises
     ------
@@ -123,48 +134,116 @@ def run(
     StoreError
         If an object cannot be written.
     """
-    walker = Walker(plan, group, source=source, store=store, progress=progress)
-    return walker.visit(subtree.level, subtree.row, subtree.col)
+    return Walker(plan, group, surroundings=surroundings, scratch=scratch).walk(subtree)
 
 
-def subtrees(plan: Plan, *, at_least: int) -> tuple[int, list[Subtree]]:
-    """Cut the quadtree into subtrees for workers.
+@dataclass(frozen=True)
+class Closed:
+    """All subtrees below a block have been handed out.
+
+    Parameters
+    ----------
+    block : Subtree
+        A block above the subtrees.
+    children : int
+        How many of its children hold any.
+    """
+
+    block: Subtree
+    children: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Pixels of the finest level that hold no data and are not visited."""
+
+    pixels: int
+
+
+Step: TypeAlias = Subtree | Closed | Skipped
+
+
+def itinerary(plan: Plan, *, may_hold: Callable[[Window], bool]) -> Iterator[Step]:
+    """Cut the quadtree into subtrees for workers, one after the other and without a list of them.
+
+    Subtrees follow the quadtree, so that a parent is complete as early as can be; for sources whose blocks are as wide
+    as the raster (`plan.in_rows`) they go row by row.
 
     Parameters
     ----------
     plan : Plan
         What to build.
-    at_least : int
-        How many subtrees would keep the workers busy.
+    may_hold : callable
+        Tells whether a window of the finest level can hold data; blocks where it cannot are left out.
 
-    Returns
-    -------
-    level : int
-        Level of the subtrees' roots: the coarsest that has so many, else the finest.
-    list of Subtree
-        In the order of the walk, so that a parent is complete as early as can be.
+    Yields
+    ------
+    Subtree, Closed or Skipped
+        What to do; that a block above is complete, once its last subtree was yielded; what was left out.
     """
-    for level in reversed(range(len(plan.levels.levels))):
-        blocks = plan.blocks(level)
-        if blocks.size >= at_least or level == 0:
-            tops = plan.blocks(len(plan.levels.levels) - 1)
-            roots = [(len(plan.levels.levels) - 1, row, col) for row, col in _cells(tops)]
-            return level, [item for root in roots for item in _descend(plan, *root, stop=level)]
-    raise AssertionError("a pyramid has at least one level")
+    top = len(plan.levels.levels) - 1
+    roots = [Subtree(top, row, col) for row, col in _cells(plan.blocks(top))]
+    steps = (step for root in roots for step in _descend(plan, root, may_hold))
+    return iter(_in_rows(list(steps), top)) if plan.in_rows else steps
 
 
-def _descend(plan: Plan, level: int, row: int, col: int, *, stop: int) -> Iterator[Subtree]:
-    if level == stop:
-        yield Subtree(level, row, col)
+def _descend(plan: Plan, block: Subtree, may_hold: Callable[[Window], bool]) -> Iterator[Step]:
+    window = finest_window(plan, block)
+    if not may_hold(window):
+        yield Skipped(window.size)
         return
-    for child_row, child_col in children(plan, level, row, col):
-        yield from _descend(plan, level - 1, child_row, child_col, stop=stop)
+    if block.level == plan.cut:
+        yield block
+        return
+    count = 0
+    for child in children(plan, block):
+        is_found = False
+        for step in _descend(plan, child, may_hold):
+            is_found = is_found or not isinstance(step, Skipped)
+            yield step
+        count += is_found
+    if count:
+        yield Closed(block, count)
 
 
-def children(plan: Plan, level: int, row: int, col: int) -> list[tuple[int, int]]:
+def _in_rows(steps: list[Step], top: int) -> list[Step]:
+    """Sort subtrees by rows; each block above is closed after its last one."""
+    units = sorted((step for step in steps if isinstance(step, Subtree)), key=lambda item: (item.row, item.col))
+    last: dict[Subtree, int] = {}
+    for number, unit in enumerate(units):
+        block = unit
+        while block.level < top:
+            block = block.parent
+            last[block] = number
+    after: dict[int, list[Closed]] = {}
+    for step in steps:
+        if isinstance(step, Closed):
+            after.setdefault(last[step.block], []).append(step)
+    ordered: list[Step] = [step for step in steps if isinstance(step, Skipped)]
+    for number, unit in enumerate(units):
+        ordered += [unit, *after.get(number, [])]
+    return ordered
+
+
+def children(plan: Plan, block: Subtree) -> list[Subtree]:
     """Blocks of the next finer level that lie in a block and that the source can reach."""
-    reach = plan.blocks(level - 1)
-    return list(_cells(Window(2 * row, 2 * col, 2, 2).intersect(reach)))
+    reach = plan.blocks(block.level - 1)
+    below = Window(2 * block.row, 2 * block.col, 2, 2).intersect(reach)
+    return [Subtree(block.level - 1, row, col) for row, col in _cells(below)]
+
+
+def _finest_blocks(plan: Plan, block: Subtree) -> list[Subtree]:
+    """Finest blocks below a block, in the order of the walk."""
+    if block.level == 0:
+        return [block]
+    return [found for child in children(plan, block) for found in _finest_blocks(plan, child)]
+
+
+def finest_window(plan: Plan, block: Subtree) -> Window:
+    """Pixels of the finest level below a block, cut to the level and, by blocks, to what the source can reach."""
+    side = plan.block << block.level
+    visited = plan.footprint.align(height=plan.block, width=plan.block).intersect(plan.levels.finest.grid.window)
+    return Window(block.row * side, block.col * side, side, side).intersect(visited)
 
 
 def _cells(window: Window) -> Iterator[tuple[int, int]]:
@@ -173,17 +252,356 @@ def _cells(window: Window) -> Iterator[tuple[int, int]]:
             yield row, col
 
 
-class Walker:
-    """Walks blocks of one group of slices.
+def tracks_of(plan: Plan, group: tuple[Slice, ...]) -> tuple[Track, ...]:
+    """Slices that are carried up: those of the group, and `alpha` with the first group that speaks of it."""
+    tracks = []
+    for index, number in group:
+        variable = plan.variables[index]
+        tracks.append(Track(variable, variable.slice_index(number)))
+    if _alpha_from(plan, group) is not None:
+        alpha = next(item for item in plan.variables if item.name == ALPHA)
+        tracks.append(Track(alpha, ()))
+    return tuple(tracks)
+
+
+def _alpha_from(plan: Plan, group: tuple[Slice, ...]) -> int | None:
+    """Find the first slice that uses `alpha`: its number in this group, None where another group has it."""
+    for other in plan.groups:
+        for number, wanted in enumerate(other):
+            if plan.variables[wanted.variable].uses_alpha:
+                return number if other == group else None
+    return None
+
+
+class _Climber:
+    """What walking below and above a cut have in common: rounding and storing a block that has its four quarters."""
+
+    def __init__(
+        self, plan: Plan, group: tuple[Slice, ...], *, store: Store, progress: Progress, scratch: Scratch
+    ) -> None:
+        self._plan = plan
+        self._group = group
+        self._scratch = scratch
+        self._meter = Meter(progress)
+        self.tracks = tracks_of(plan, group)
+        self._objects = Objects(plan, self.tracks, store, self._meter)
+        self._histograms = [
+            scratch.array(f"histogram {number}", (statistics.BINS,), np.int64) for number in range(len(self.tracks))
+        ]
+
+    def _has_parent(self, level: int) -> bool:
+        return level + 1 < len(self._plan.levels.levels)
+
+    def _accumulator(self, block: Subtree, number: int) -> Accumulator:
+        """Return the accumulator of a block that is being put together, empty; one a level is in use at a time."""
+        shape = self._plan.block_window(block.level, block.row, block.col).shape
+        variable = self.tracks[number].variable
+        key = (block.level, number, variable.fold_method, variable.dtype)
+        found: Accumulator = self._scratch.kept(key, shape, lambda: self._made(number, shape))
+        found.clear()
+        return found
+
+    def _quarter(self, block: Subtree, number: int) -> Accumulator:
+        """Make a quarter of the block above, to be handed on."""
+        rows, cols = self._plan.block_window(block.level, block.row, block.col).shape
+        return self._made(number, (-(-rows // 2), -(-cols // 2)))
+
+    def _made(self, number: int, shape: tuple[int, int]) -> Accumulator:
+        variable = self.tracks[number].variable
+        most = self._plan.block**2 * chunking.CLASSES if variable.fold_method == "mode" else None
+        return fold.make(variable.fold_method, variable.dtype, shape, most_pairs=most)
+
+    def _finish(self, block: Subtree, accumulators: list[Accumulator | None]) -> None:
+        """Round and store a block above the finest level."""
+        window = self._plan.block_window(block.level, block.row, block.col)
+        for number, accumulator in enumerate(accumulators):
+            if accumulator is None:
+                continue
+            variable = self.tracks[number].variable
+            values = self._scratch.array("rounded values", window.shape, variable.dtype)
+            valid = self._scratch.array("rounded mask", window.shape, np.bool_)
+            with self._meter.stage("fold"):
+                count = accumulator.rounded(
+                    values, valid, nodata=variable.fill_value, is_nodata=not variable.uses_alpha
+                )
+            is_whole = count == window.size
+            self._objects.add(block.level, number, window, values, valid, is_whole=is_whole, scratch=self._scratch)
+        self._objects.complete(block.level, block.row, block.col)
+
+
+class Walker(_Climber):
+    """Walks subtrees for one group of slices.
 
     Parameters
     ----------
-    plan, group, source, store, progress
+    plan, group, surroundings, scratch
         As for `run`.
-    below : callable, optional
-        Gives the outcome of a block of level `cut`, computed elsewhere; blocks below are not visited.
-    cut : int
-        Level at which `below` takes over; -1: none.
+    """
+
+    def __init__(self, plan: Plan, group: tuple[Slice, ...], *, surroundings: Surroundings, scratch: Scratch) -> None:
+        super().__init__(plan, group, store=surroundings.store, progress=surroundings.progress, scratch=scratch)
+        self._blocks = surroundings.blocks
+        self._to_come: list[Subtree] = []  # finest blocks, the next one last
+        self._ahead: tuple[Window, Positions, Window] | None = None
+
+    def walk(self, subtree: Subtree) -> Outcome:
+        """Walk a block with everything below it; store what is complete; return what its parent needs."""
+        has_parent = self._has_parent(subtree.level)
+        self._to_come = list(reversed(_finest_blocks(self._plan, subtree)))
+        for histogram in self._histograms:
+            histogram.fill(0)
+        quarters: list[Accumulator | None] = [None] * len(self.tracks)
+        summaries = self._visit(
+            subtree, quarters if has_parent else None, row=0, col=0, make=lambda number: self._quarter(subtree, number)
+        )
+        self._meter.report()
+        histograms = []
+        for histogram in self._histograms:
+            bins = np.flatnonzero(histogram)
+            histograms.append((bins, histogram[bins]))
+        return Outcome(quarters, summaries, histograms, self._objects.pending)
+
+    def _visit(
+        self,
+        block: Subtree,
+        parents: list[Accumulator | None] | None,
+        *,
+        row: int,
+        col: int,
+        make: Callable[[int], Accumulator],
+    ) -> list[Summary | None]:
+        """Walk a block and fold it into its parents at a place; `make` gives a track's parent when first needed."""
+        if block.level == 0:
+            return self._finest(block, parents, row=row, col=col, make=make)
+        accumulators: list[Accumulator | None] = [None] * len(self.tracks)
+        summaries: list[Summary | None] = [None] * len(self.tracks)
+        half = self._plan.block // 2
+        for child in children(self._plan, block):
+            found = self._visit(
+                child,
+                accumulators,
+                row=(child.row - 2 * block.row) * half,
+                col=(child.col - 2 * block.col) * half,
+                make=lambda number: self._accumulator(block, number),
+            )
+            summaries = [statistics.merge(before, now) for before, now in zip(summaries, found, strict=True)]
+        self._finish(block, accumulators)
+        if parents is not None:
+            for number, accumulator in enumerate(accumulators):
+                if accumulator is None:
+                    continue
+                parent = parents[number] = parents[number] or make(number)
+                with self._meter.stage("fold"):
+                    parent.add(accumulator, row=row, col=col)
+        return summaries
+
+    def _finest(
+        self,
+        block: Subtree,
+        parents: list[Accumulator | None] | None,
+        *,
+        row: int,
+        col: int,
+        make: Callable[[int], Accumulator],
+    ) -> list[Summary | None]:
+        window = self._plan.block_window(0, block.row, block.col)
+        self._to_come.pop()
+        summaries: list[Summary | None] = [None] * len(self.tracks)
+        for number, (values, valid) in enumerate(self._pixels(window)):
+            with self._meter.stage("fold"):
+                summary = summaries[number] = statistics.summarise(values, valid, self._histograms[number])
+            if summary is None:
+                continue
+            is_whole = summary.count == window.size
+            self._objects.add(0, number, window, values, valid, is_whole=is_whole, scratch=self._scratch)
+            if parents is not None:
+                parent = parents[number] = parents[number] or make(number)
+                with self._meter.stage("fold"):
+                    parent.add_finest(values, valid, row=row, col=col)
+        self._objects.complete(0, block.row, block.col)
+        self._meter.computed(window.size * len(self._group))
+        return summaries
+
+    def _pixels(self, window: Window) -> Iterable[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Values and mask of each track in a window of the finest level; nothing where all is empty."""
+        planes = self._native(window) if self._plan.is_native else self._warped(window)
+        if planes is None:
+            return ()
+        values, valid, alpha = planes
+        found = [(values[number], valid[number]) for number in range(len(self._group))]
+        if alpha is not None:
+            found.append(alpha)
+        return found
+
+    def _block_arrays(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        shape = (len(self._group), *window.shape)
+        values = self._scratch.array("finest values", shape, self.tracks[0].variable.dtype)
+        return values, self._scratch.array("finest mask", shape, np.bool_)
+
+    @property
+    def _has_alpha(self) -> bool:
+        return len(self.tracks) > len(self._group)
+
+    @cached_property
+    def _alpha_slice(self) -> int:
+        return _alpha_from(self._plan, self._group) or 0
+
+    def _native(self, window: Window) -> Any:
+        self._read_ahead()
+        piece = self._blocks.read(window, self._group, self._scratch)
+        if piece is None:
+            return None
+        values, valid = self._block_arrays(window)
+        alpha = self._alpha_arrays(window) if self._has_alpha else None
+        inside = window.relative_to(piece.window).slices
+        with self._meter.stage("warp"):
+            for number in range(len(self._group)):
+                mask = True if piece.valid is None else piece.valid[min(number, len(piece.valid) - 1)][inside]
+                valid[number] = mask
+                values[number] = piece.values[number][inside]
+                if mask is not True:
+                    np.copyto(values[number], self.tracks[number].variable.fill_value, where=~valid[number])
+            if alpha is not None:
+                alpha[1][:] = valid[self._alpha_slice]
+                alpha[0][:] = 255 if piece.alpha is None else piece.alpha[inside]
+                alpha[0][~alpha[1]] = 0
+        return values, valid, alpha
+
+    def _alpha_arrays(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        opacity = self._scratch.array("finest alpha", window.shape, np.uint8)
+        return opacity, self._scratch.array("finest alpha mask", window.shape, np.bool_)
+
+    def _warped(self, window: Window) -> Any:
+        values, valid = self._block_arrays(window)
+        alpha = self._alpha_arrays(window) if self._has_alpha else None
+        is_filled = self._warp(window, window, values, valid, alpha, is_clear=False)
+        return (values, valid, alpha) if is_filled else None
+
+    def _warp(
+        self,
+        window: Window,
+        block: Window,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        alpha: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None,
+        *,
+        is_clear: bool,
+    ) -> bool:
+        """Warp a window into its place in a block's arrays; one that needs too much of the source is cut in four.
+
+        Returns whether anything was written: where the source holds nothing, arrays that are clear stay so.
+        """
+        method = self.tracks[0].variable.warp_method or ""
+        with self._meter.stage("warp"):
+            where, needed = self._where(window)
+            self._read_ahead()
+        if needed.size > chunking.SOURCE_FACTOR * self._plan.block**2 and window.size > 1:
+            if not is_clear:
+                self._clear(values, valid, alpha)
+            side = -(-max(window.shape) // 2)
+            parts = [
+                part.shift(rows=window.row, cols=window.col)
+                for part in window.relative_to(window).split(height=side, width=side)
+            ]
+            written = [self._warp(part, block, values, valid, alpha, is_clear=True) for part in parts]
+            return any(written)
+        piece = None if needed.is_empty else self._blocks.read(needed, self._group, self._scratch)
+        if piece is None:
+            return False
+        with self._meter.stage("warp"):
+            self._resample(piece, where, method, window.relative_to(block), values, valid, alpha)
+        return True
+
+    def _where(self, window: Window) -> tuple[Positions, Window]:
+        """Where the pixels of a window lie, and the pixels of the source that they need."""
+        if self._ahead is not None and self._ahead[0] == window:
+            return self._ahead[1:]
+        method = self.tracks[0].variable.warp_method or ""
+        where = warp.positions(self._plan.mapping, window, method)
+        return where, warp.needed(where, method).intersect(self._plan.source.grid.window)
+
+    def _read_ahead(self) -> None:
+        """Have the source of the next block decoded while this one is worked on."""
+        self._ahead = None
+        if not self._to_come:
+            return
+        block = self._to_come[-1]
+        window = needed = self._plan.block_window(0, block.row, block.col)
+        if not self._plan.is_native:
+            where, needed = self._where(window)
+            self._ahead = window, where, needed
+        if needed.size <= chunking.SOURCE_FACTOR * self._plan.block**2:
+            self._blocks.prefetch(needed, self._group)
+
+    def _clear(
+        self,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        alpha: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None,
+    ) -> None:
+        for number in range(len(self._group)):
+            values[number] = self.tracks[number].variable.fill_value
+        valid.fill(False)
+        if alpha is not None:
+            alpha[0].fill(0)
+            alpha[1].fill(False)
+
+    def _resample(
+        self,
+        piece: Piece,
+        where: Positions,
+        method: str,
+        place: Window,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        alpha: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None,
+    ) -> None:
+        variables = [track.variable for track in self.tracks]
+        common: dict[str, Any] = {
+            "window": piece.window,
+            "where": where,
+            "turn": self._plan.mapping.turn,
+            "place": (place.row, place.col),
+        }
+        warp.resample(
+            piece.values,
+            piece.valid,
+            method=method,
+            nodata=[variable.fill_value for variable in variables[: len(self._group)]],
+            is_nodata=not variables[0].uses_alpha,
+            out=(values, valid),
+            **common,
+        )
+        if alpha is None:
+            return
+        number = self._alpha_slice
+        here = place.slices
+        if piece.alpha is None:
+            alpha[1][here] = valid[number][here]
+            alpha[0][here] = valid[number][here]
+            alpha[0][here] *= np.uint8(255)
+            return
+        mask = None if piece.valid is None else piece.valid[min(number, len(piece.valid) - 1)][None]
+        warp.resample(
+            piece.alpha[None],
+            mask,
+            method=variables[-1].warp_method or "",
+            nodata=[variables[-1].fill_value],
+            is_nodata=False,
+            out=(alpha[0][None], alpha[1][None]),
+            **common,
+        )
+
+
+class Ascent(_Climber):
+    """Puts the quarters of subtrees together, in whatever order they come, up to the coarsest level.
+
+    Parameters
+    ----------
+    plan, group
+        As for `run`.
+    store, progress, scratch
+        As for `run`.
     """
 
     def __init__(
@@ -191,194 +609,69 @@ class Walker:
         plan: Plan,
         group: tuple[Slice, ...],
         *,
-        source: Source,
         store: Store,
         progress: Progress,
-        below: Callable[[int, int], Outcome] | None = None,
-        cut: int = -1,
+        scratch: Scratch,
     ) -> None:
-        self._plan = plan
-        self._group = group
-        self._source = source
-        self._store = store
-        self._progress = progress
-        self._below = below
-        self._cut = cut
+        super().__init__(plan, group, store=store, progress=progress, scratch=scratch)
+        self._expected: dict[Subtree, int] = {}
+        self._found: dict[Subtree, dict[Subtree, Outcome]] = {}
+        self._tops: dict[Subtree, list[Summary | None]] = {}
+        for histogram in self._histograms:
+            histogram.fill(0)
 
-    @cached_property
-    def tracks(self) -> tuple[Track, ...]:
-        """Slices that are carried up: those of the group, and `alpha` with the first group that speaks of it."""
-        tracks = []
-        for index, number in self._group:
-            variable = self._plan.variables[index]
-            tracks.append(Track(variable, variable.slice_index(number)))
-        if self._alpha_from is not None:
-            alpha = next(item for item in self._plan.variables if item.name == ALPHA)
-            tracks.append(Track(alpha, ()))
-        return tuple(tracks)
+    def add(self, block: Subtree, outcome: Outcome) -> None:
+        """Take what a block hands on; store all that is complete with it."""
+        self._objects.take(outcome.pending)
+        for histogram, (bins, counts) in zip(self._histograms, outcome.histograms, strict=False):
+            histogram[bins] += counts
+        if not self._has_parent(block.level):
+            self._tops[block] = outcome.summaries
+            return
+        self._found.setdefault(block.parent, {})[block] = outcome
+        self._join(block.parent)
 
-    @cached_property
-    def _alpha_from(self) -> int | None:
-        """The first slice that uses `alpha`, as its number in this group; None where another group has it."""
-        for group in self._plan.groups:
-            for number, wanted in enumerate(group):
-                if self._plan.variables[wanted.variable].uses_alpha:
-                    return number if group == self._group else None
-        return None
+    def close(self, closed: Closed) -> None:
+        """Take note of how many children of a block there will be."""
+        self._expected[closed.block] = closed.children
+        self._join(closed.block)
 
-    @cached_property
-    def _mapping(self) -> Mapping:
-        return Mapping(self._plan.levels.finest.grid, self._plan.source.grid)
+    def _join(self, parent: Subtree) -> None:
+        """Put a block together if all its children are there."""
+        siblings = self._found.get(parent, {})
+        if len(siblings) == self._expected.get(parent):
+            del self._found[parent], self._expected[parent]
+            self.add(parent, self._joined(parent, siblings))
 
-    def visit(self, level: int, row: int, col: int) -> Outcome:
-        """Walk one block with everything below it; store it; return what its parent needs."""
-        if level == self._cut and self._below is not None:
-            return self._below(row, col)
-        window = self._plan.block_window(level, row, col)
-        if level == 0:
-            return self._finest(window)
-        parents: list[Accumulator | None] = [None] * len(self.tracks)
-        summaries: list[Summary | None] = [None] * len(self.tracks)
-        for child_row, child_col in children(self._plan, level, row, col):
-            outcome = self.visit(level - 1, child_row, child_col)
-            half = self._plan.block // 2
-            at = {"row": (child_row - 2 * row) * half, "col": (child_col - 2 * col) * half}
-            for number, track in enumerate(self.tracks):
-                summaries[number] = statistics.merge(summaries[number], outcome.summaries[number])
-                quarter = outcome.quarters[number]
+    def _joined(self, parent: Subtree, siblings: dict[Subtree, Outcome]) -> Outcome:
+        half = self._plan.block // 2
+        joined = Outcome([None] * len(self.tracks), [None] * len(self.tracks))  # histograms are counted already
+        accumulators: list[Accumulator | None] = [None] * len(self.tracks)
+        for child in sorted(siblings, key=lambda item: (item.row, item.col)):
+            at = {"row": (child.row - 2 * parent.row) * half, "col": (child.col - 2 * parent.col) * half}
+            for number in range(len(self.tracks)):
+                joined.summaries[number] = statistics.merge(joined.summaries[number], siblings[child].summaries[number])
+                quarter = siblings[child].quarters[number]
                 if quarter is not None:
-                    parent = parents[number] or self._accumulator.empty(window.shape, track.variable.dtype)
-                    parent.paste(quarter, **at)
-                    parents[number] = parent
-            del outcome  # a quarter is as large as a child: free it before the next child is walked
-        for number, track in enumerate(self.tracks):
-            parent = parents[number]
-            if parent is not None:
-                self._put(level, window, track, *_rounded(parent, track.variable))
-                parents[number] = parent.halved() if self._has_parent(level) else None
-        return Outcome(parents, summaries)
+                    parts = accumulators[number] = accumulators[number] or self._accumulator(parent, number)
+                    parts.paste(quarter, **at)
+        self._finish(parent, accumulators)
+        for number, whole in enumerate(accumulators):
+            if whole is not None and self._has_parent(parent.level):
+                handed = joined.quarters[number] = self._quarter(parent, number)
+                handed.add(whole, row=0, col=0)
+        return joined
 
-    @property
-    def _accumulator(self) -> Any:
-        return ACCUMULATORS[self._plan.fold_method]
-
-    def _has_parent(self, level: int) -> bool:
-        return level + 1 < len(self._plan.levels.levels)
-
-    def _finest(self, window: Window) -> Outcome:
-        outcome = Outcome()
-        for track, found in zip(self.tracks, self._pixels(window), strict=True):
-            values, valid = found if found is not None else (None, None)
-            if values is None or valid is None or not valid.any():
-                outcome.quarters.append(None)
-                outcome.summaries.append(None)
-                continue
-            self._put(0, window, track, values, valid)
-            outcome.summaries.append(statistics.summarise(values, valid))
-            quarter = self._accumulator.fold_finest(values, valid) if self._has_parent(0) else None
-            outcome.quarters.append(quarter)
-        self._progress.computed(window.size * len(self._group))
-        return outcome
-
-    def _pixels(self, window: Window) -> list[tuple[NDArray[Any], NDArray[np.bool_]] | None]:
-        """Values and mask of each track in a window of the finest level; None where the source has nothing."""
-        if self._plan.warp_method is None:
-            pixels = self._source.read(window, self._group)
-            return [
-                (np.where(valid, values, values.dtype.type(track.variable.fill_value)), valid)
-                for track, (values, valid) in zip(self.tracks, self._slices(pixels), strict=True)
+    def finish(self) -> list[Summary | None]:
+        """Store what is left, and return the statistics of each track."""
+        self._objects.complete_all()
+        self._meter.report()
+        summaries: list[Summary | None] = [None] * len(self.tracks)
+        for block in sorted(self._tops, key=lambda item: (item.row, item.col)):
+            summaries = [
+                statistics.merge(before, now) for before, now in zip(summaries, self._tops[block], strict=True)
             ]
-        outputs: list[tuple[NDArray[Any], NDArray[np.bool_]] | None] = [None] * len(self.tracks)
-        self._warp(window, window, outputs)
-        return outputs
-
-    def _warp(
-        self, window: Window, block: Window, outputs: list[tuple[NDArray[Any], NDArray[np.bool_]] | None]
-    ) -> None:
-        """Warp a window into its place in a block's outputs; a window that needs too much source is cut in four."""
-        method = self._plan.warp_method or ""
-        if max(window.shape) > chunking.WARP_TILE:
-            self._warp_parts(window, block, outputs, side=chunking.WARP_TILE)
-            return
-        corners = method == "average"
-        cols, rows = self._mapping.corners(window) if corners else self._mapping.centres(window)
-        needed = _source_window(cols, rows, margin=warp.MARGIN[method]).intersect(self._plan.source.grid.window)
-        if needed.is_empty:
-            return
-        if needed.size > chunking.SOURCE_FACTOR * min(self._plan.block, chunking.WARP_TILE) ** 2 and window.size > 1:
-            self._warp_parts(window, block, outputs, side=-(-max(window.shape) // 2))
-            return
-        pixels = self._source.read(needed, self._group)
-        place = window.relative_to(block).slices
-        for number, (values, valid) in enumerate(self._slices(pixels)):
-            if not valid.any():
-                continue
-            variable = self.tracks[number].variable
-            warped, warped_valid = warp.resample(
-                values,
-                valid,
-                window=needed,
-                cols=cols,
-                rows=rows,
-                method=method,
-                nodata=variable.fill_value,
-                is_nodata=not variable.uses_alpha,
-                turn=self._mapping.turn,
-            )
-            if window == block:
-                outputs[number] = warped, warped_valid
-                continue
-            whole = outputs[number] or (
-                np.full(block.shape, variable.fill_value, variable.dtype),
-                np.zeros(block.shape, np.bool_),
-            )
-            whole[0][place], whole[1][place] = warped, warped_valid
-            outputs[number] = whole
-
-    def _warp_parts(
-        self, window: Window, block: Window, outputs: list[tuple[NDArray[Any], NDArray[np.bool_]] | None], *, side: int
-    ) -> None:
-        for part in window.relative_to(window).split(height=side, width=side):
-            self._warp(part.shift(rows=window.row, cols=window.col), block, outputs)
-
-    def _slices(self, pixels: Pixels) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-        """Values and mask of each track, `alpha` last: the source's own, else 255 where there is data."""
-        for number, values in enumerate(pixels.values):
-            yield values, pixels.valid[number if len(pixels.valid) > 1 else 0]
-        if self._alpha_from is not None:
-            valid = pixels.valid[self._alpha_from if len(pixels.valid) > 1 else 0]
-            opaque = np.full(valid.shape, 255, np.uint8)
-            yield (opaque if pixels.alpha is None else pixels.alpha), valid
-
-    def _put(self, level: int, window: Window, track: Track, values: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Encode and store the objects of a block that hold data, each in one put."""
-        layout = self._plan.layout(level, track.variable)
-        side = layout.object_shape[-1]
-        chunk = layout.chunk[-1]
-        asset = self._plan.levels.levels[level].asset
-        for part in window.split(height=side, width=side):
-            where = part.relative_to(window).slices
-            if not valid[where].any():
-                continue
-            pieces = shards.cut(values[where], valid[where], chunk=chunk, side=side, fill=layout.fill_value)
-            encoded = (None if piece is None else shards.encode_chunk(piece) for piece in pieces)
-            data = shards.encode_shard(encoded) if layout.shard is not None else next(encoded)
-            key = layout.object_key(*track.index, part.row // side, part.col // side)
-            store_module.write_bytes(self._store, store_module.join(asset, track.variable.name, key), data or b"")
-            self._progress.stored(len(data or b""))
-
-
-def _rounded(accumulator: Accumulator, variable: PlannedVariable) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    return accumulator.rounded(variable.dtype, nodata=variable.fill_value, is_nodata=not variable.uses_alpha)
-
-
-def _source_window(cols: NDArray[np.float64], rows: NDArray[np.float64], *, margin: int) -> Window:
-    """Source pixels that positions need, with a margin; empty where no position is finite."""
-    if np.isnan(cols).all():
-        return _NO_POSITIONS
-    return Window.from_bounds(
-        row_start=int(np.floor(np.nanmin(rows))) - margin,
-        row_stop=int(np.floor(np.nanmax(rows))) + margin + 1,
-        col_start=int(np.floor(np.nanmin(cols))) - margin,
-        col_stop=int(np.floor(np.nanmax(cols))) + margin + 1,
-    )
+        return [
+            summary and replace(summary, histogram=histogram.copy())
+            for summary, histogram in zip(summaries, self._histograms, strict=True)
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from pyramids.plan import PlannedVariable
 
 UTM = "EPSG:32631"  # central meridian 3 degrees east, so that rasters at easting 500000 lie almost square in Mercator
 
@@ -73,6 +76,12 @@ class FakeSource:
         One 2-D variable each; `leading` makes one variable of all instead.
     valid : ndarray of bool, shape (row, col), optional
         Mask of all variables; by default where no value equals `nodata`.
+    covered : ndarray of bool, shape (block row, block col), optional
+        What the source's index says; by default it has none.
+    block_shape : tuple of int
+        Rows and columns that are decoded together.
+    resident_bytes : int
+        Bytes that the source says it keeps itself.
     before_read : callable, optional
         Is called with the window before each read; may raise.
     """
@@ -83,6 +92,7 @@ class FakeSource:
     has_alpha: bool = False
     alpha: NDArray[np.uint8] | None = None
     is_categorical: bool = False
+    is_flags: bool = False
     leading: tuple[Axis, ...] = ()
     code: str = UTM
     transform: Affine = field(default_factory=lambda: Affine(30, 0, 500000, 0, -30, 5000000))
@@ -90,6 +100,9 @@ class FakeSource:
     attributes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = "made for a test"
     name: str = "<fake>"
+    covered: NDArray[np.bool_] | None = None
+    block_shape: tuple[int, int] = (64, 64)
+    resident_bytes: int = 0
     before_read: Callable[[Window], None] | None = None
     reads: list[tuple[Window, tuple[Slice, ...]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -106,20 +119,30 @@ class FakeSource:
         names = self.names or tuple(f"v{number}" for number in range(count))
         return tuple(
             SourceVariable(
-                name, self.values.dtype, self.nodata, self.leading, dict(self.attributes), self.is_categorical
+                name,
+                self.values.dtype,
+                self.nodata,
+                self.leading,
+                dict(self.attributes),
+                is_categorical=self.is_categorical,
+                is_flags=self.is_flags,
             )
             for name in names
         )
 
-    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
-        """Cut out a window, as sources do."""
+    def coverage(self) -> NDArray[np.bool_] | None:
+        """Tell what the index says."""
+        return self.covered
+
+    def read(self, window: Window, slices: Sequence[Slice], out: NDArray[Any] | None = None) -> Pixels:
+        """Cut out a window, as sources do: into memory that is given, which serves again when nobody holds it."""
         if self.before_read is not None:
             self.before_read(window)
         with self.lock:
             self.reads.append((window, tuple(slices)))
         assert self.grid.window.contains(window), "a source is asked for its own pixels only"
         chosen = [number if self.leading else variable for variable, number in slices]
-        values = np.stack([self.values[index][window.slices] for index in chosen])
+        values = np.stack([self.values[index][window.slices] for index in chosen], out=out)
         valid = np.stack([self.mask(index)[window.slices] for index in chosen])
         return Pixels(values, valid, None if self.alpha is None else self.alpha[window.slices])
 
@@ -151,6 +174,11 @@ def run(plan: Plan, source: Any) -> tuple[MemoryStore, pyramids.Report]:
 def plan_for(source: Any, **choices: Any) -> Plan:
     """Plan without building."""
     return pyramids.make_plan(source, Options(**choices))
+
+
+def cells_read(source: FakeSource) -> Counter[tuple[Window, tuple[Slice, ...]]]:
+    """How often each window was read, for each choice of slices."""
+    return Counter(source.reads)
 
 
 def objects(store: MemoryStore) -> dict[str, bytes]:
@@ -200,26 +228,24 @@ def assert_levels_follow(store: MemoryStore, plan: Plan) -> None:
         for step, asset in enumerate(plan.levels.assets[1:], start=1):
             found = read(store, f"{asset}/{name}")
             for index in np.ndindex(base.shape[:-2]):
-                _assert_level_follows(found[index], base[index], base_valid[index], 2**step, variable, plan.fold_method)
+                assert_level_follows(found[index], base[index], base_valid[index], 2**step, variable)
 
 
-def _assert_level_follows(
-    found: NDArray[Any],
-    base: NDArray[Any],
-    base_valid: NDArray[np.bool_],
-    factor: int,
-    variable: Any,
-    method: str,
+def assert_level_follows(
+    found: NDArray[Any], base: NDArray[Any], base_valid: NDArray[np.bool_], factor: int, variable: PlannedVariable
 ) -> None:
-    nodata = variable.fill_value
-    if method == "nearest":
-        valid = oracle.sample(base_valid, factor)
-        expected = np.where(valid, oracle.sample(base, factor), np.asarray(nodata, base.dtype))
-        np.testing.assert_array_equal(found, expected)
-        return
-    expected, _ = oracle.mean(base, base_valid, factor, nodata=nodata, is_nodata=not variable.uses_alpha)
-    if base.dtype.kind == "f":
+    """One stored level of one slice is the oracle's fold of finest values."""
+    expected, _ = oracle.fold(
+        base,
+        base_valid,
+        factor,
+        variable.fold_method,
+        nodata=variable.fill_value,
+        is_nodata=not variable.uses_alpha,
+    )
+    if base.dtype.kind == "f" and variable.fold_method in ("average", "sum"):
         largest = np.abs(base[base_valid]).max(initial=0).astype(np.float64)
-        np.testing.assert_allclose(found, expected, rtol=np.finfo(base.dtype).eps, atol=1e-14 * largest)
+        terms = factor**2 if variable.fold_method == "sum" else 1
+        np.testing.assert_allclose(found, expected, rtol=np.finfo(base.dtype).eps, atol=1e-14 * largest * terms)
     else:
         np.testing.assert_array_equal(found, expected)

@@ -1,10 +1,9 @@
-"""Source over an xarray DataArray or Dataset: in memory, or lazily read from Zarr."""
+"""Source over an xarray DataArray or Dataset: in memory, or lazily read from whatever xarray opens."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +13,21 @@ from affine import Affine
 
 from geozarr import crs as crs_module
 from geozarr.conventions import proj
-from geozarr.errors import ChunkReadError, MetadataError, ParameterError, StoreError, UnknownNameError, UnsupportedError
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
 from geozarr.grid import Grid
-from pyramids.sources.source import Axis, Pixels, Slice, SourceVariable, check_dtype, check_nodata, valid_where
+from pyramids.sources.source import (
+    Axis,
+    Pixels,
+    Slice,
+    SourceVariable,
+    check_dtype,
+    check_nodata,
+    largest_block,
+    valid_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,7 +36,19 @@ if TYPE_CHECKING:
 X_NAMES = ("x", "lon", "longitude")
 Y_NAMES = ("y", "lat", "latitude")
 REGULAR = 1e-3  # of a cell: how far coordinates may be from evenly spaced; float32 degrees are off by 1e-4
-_KEPT = ("long_name", "standard_name", "units", "scale_factor", "add_offset", "color_interpretation", "cell_methods")
+MEMORY_BLOCK = 512  # pixels along a side of a block of values that are in memory already
+_KEPT = (
+    "long_name",
+    "standard_name",
+    "units",
+    "scale_factor",
+    "add_offset",
+    "color_interpretation",
+    "cell_methods",
+    "flag_values",
+    "flag_masks",
+    "flag_meanings",
+)
 
 
 class ArraySource:
@@ -107,15 +126,45 @@ class ArraySource:
         """As given, or a hash of the metadata."""
         return self._fingerprint
 
-    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
-        """Read slices one after the other; see `Source.read`."""
-        values = np.stack([self._read_one(window, wanted) for wanted in slices])
-        valid = np.empty(values.shape, np.bool_)
-        for index, (variable, _) in enumerate(slices):
-            valid[index] = valid_where(values[index], self._variables[variable].nodata)
-        return Pixels(values, valid)
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Chunks of dask or of the file that the values are read from, else 512 x 512."""
+        return largest_block(self.block_shapes)
 
-    def _read_one(self, window: Window, wanted: Slice) -> NDArray[Any]:
+    @property
+    def block_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Those of each variable."""
+        return tuple(_block_of(array) for array in self._arrays)
+
+    @property
+    def resident_bytes(self) -> int:
+        """0: what xarray holds is there before and after."""
+        return 0
+
+    def coverage(self) -> NDArray[np.bool_] | None:
+        """None: xarray does not tell which blocks were stored."""
+        return None
+
+    def read(self, window: Window, slices: Sequence[Slice], out: NDArray[Any] | None = None) -> Pixels:  # noqa: ARG002
+        """Read slices one after the other; see `Source.read`."""
+        values = np.empty((len(slices), *window.shape), self._variables[slices[0].variable].dtype)
+        for index, wanted in enumerate(slices):
+            values[index] = self.read_one(window, wanted)
+        return Pixels(values, valid_of(values, slices, self._variables))
+
+    def read_one(self, window: Window, wanted: Slice) -> NDArray[Any]:
+        """Read one slice by way of xarray.
+
+        Returns
+        -------
+        ndarray, shape (row, col)
+            May be a view of the values in memory.
+
+        Raises
+        ------
+        ChunkReadError
+            If it cannot be read.
+        """
         described = self._variables[wanted.variable]
         sizes = tuple(axis.size for axis in described.leading)
         place = np.unravel_index(wanted.number, sizes) if sizes else ()
@@ -125,27 +174,6 @@ class ArraySource:
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             where = f"rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
             raise ChunkReadError(f"{self._name} {described.name}", f"slice {wanted.number}, {where}") from error
-
-
-def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodata: float | None = None) -> ArraySource:
-    """Open a Zarr store, lazily and packed, as a source.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be opened.
-    MetadataError, UnsupportedError, UnknownNameError
-        As `ArraySource`.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.
-            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
-            # With "all" the grid mapping becomes a coordinate, which is where rioxarray looks for the CRS.
-            dataset = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False, decode_coords="all")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what a damaged document leads to
-        raise StoreError("open", str(path)) from error
-    return ArraySource(dataset, variables=variables, nodata=nodata, name=str(path))
 
 
 def _as_dataset(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
@@ -238,6 +266,7 @@ def _describe(array: xr.DataArray, spatial: tuple[str, str], nodata: float | Non
         leading,
         attributes,
         is_categorical="flag_values" in array.attrs,
+        is_flags="flag_masks" in array.attrs and "flag_values" not in array.attrs,
     )
 
 
@@ -252,8 +281,23 @@ def _declared_nodata(array: xr.DataArray, node: str) -> float | None:
             continue
         if np.size(value) != 1 or not isinstance(np.asarray(value).ravel()[0].item(), int | float):
             raise MetadataError(node, key, found=value, expected="one number")
-        return float(np.asarray(value).ravel()[0])
+        number: float = np.asarray(value).ravel()[0].item()  # an int stays one: no float64 holds those beyond 2**53
+        return number
     return None
+
+
+def _block_of(array: xr.DataArray) -> tuple[int, int]:
+    """Rows and columns of a block of one variable: dask's first chunk, the file's chunk, or none in particular."""
+    if array.chunks is not None:
+        rows, cols = (max(sizes) for sizes in array.chunks[-2:])
+        return rows, cols
+    preferred = array.encoding.get("preferred_chunks")
+    if isinstance(preferred, dict):  # backends leave the chunks of the file there
+        height, width = (preferred.get(dimension) for dimension in array.dims[-2:])
+        if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+            return height, width
+    height, width = array.shape[-2:]
+    return min(MEMORY_BLOCK, height), min(MEMORY_BLOCK, width)
 
 
 def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:

@@ -1,11 +1,21 @@
-"""Source over a raster file that rasterio opens: GeoTIFF, COG and their like."""
+"""Source over a raster file that rasterio opens: GeoTIFF, COG and their like.
+
+Each thread reads through a handle of its own, since GDAL's are not to be shared. A file whose blocks are very large
+(one strip or tile that is the whole image) is the exception: decoding it costs seconds and hundreds of megabytes, so
+all threads share one handle under a lock, and GDAL's cache is made large enough to keep the block until the last
+window has been read from it.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import warnings
+import weakref
+import xml.etree.ElementTree as ET
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,21 +23,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+import rasterio.env
+import rasterio.shutil
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from geozarr import crs as crs_module
 from geozarr.errors import ChunkReadError, MetadataError, ParameterError, StoreError, UnsupportedError
 from geozarr.grid import Grid
-from pyramids.sources.source import Axis, Pixels, Slice, SourceVariable, check_dtype, check_nodata, valid_where
+from geozarr.window import Window
+from pyramids.sources.source import (
+    Axis,
+    Pixels,
+    Slice,
+    SourceVariable,
+    check_dtype,
+    check_nodata,
+    largest_block,
+    valid_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from geozarr import CRS, Window
+    from numpy.typing import NDArray
 
-BLOCK_CACHE = 64 * 2**20  # bytes of GDAL's own block cache; its default is 5 % of the machine
+    from geozarr import CRS
+
+# Bytes of GDAL's own block cache, whose default is 5 % of the machine. Callers read whole blocks and keep them, so that
+# it only has to hold the bands that are decoded together.
+BLOCK_CACHE = 32 * 2**20
+LARGE_BLOCK = 16 * 2**20  # bytes; from here on a block is decoded by one thread and kept for the others
+MOST_BLOCKS = 2**20  # blocks over all bands whose place in the file is looked up: half a second
+_SLACK = 16 * 2**20  # bytes of cache beside a large block, for masks and for what borders it
 BAND_LAYOUTS = ("variables", "axis")
 AXIS_VARIABLE = "data"  # name of the one variable when bands are an axis
 
@@ -40,6 +70,35 @@ class _Description:
     variables: tuple[SourceVariable, ...]
     bands: tuple[tuple[int, ...], ...]  # GDAL band numbers of each variable's slices
     has_alpha: bool
+    alpha_band: int | None  # of a mask that is a band of bytes and can be read like the others
+    storage: _Storage
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """How the file keeps its pixels."""
+
+    shape: tuple[int, int]  # rows and columns of the file
+    block: tuple[int, int]  # rows and columns
+    block_bytes: int  # of all bands, decoded
+    stored_bytes: int  # of one block as it lies in the file, where that is known
+    is_large: bool  # decoded once for all threads
+    is_tiff: bool
+    bands_apart: bool  # each band has blocks of its own
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        (height, width), (rows, cols) = self.shape, self.block
+        return -(-height // rows), -(-width // cols)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What GDAL's cache must hold so that no large block is decoded again for the next window."""
+        if not self.is_large:
+            return 0
+        count = min(2, math.prod(self.blocks))  # a window can lie on the border between two
+        return count * self.block_bytes + _SLACK
 
 
 class RasterSource:
@@ -72,8 +131,11 @@ class RasterSource:
             raise ParameterError("bands", found=bands, expected=f"one of {', '.join(BAND_LAYOUTS)}")
         self._path = str(path)
         self._local = threading.local()
+        self._lock = threading.Lock()
+        self._shared: Any = None
         self._nodata = nodata
         self._described = self._describe(bands)
+        _GDAL_CACHE.serve(self, self._described.storage.kept_bytes)
 
     @property
     def name(self) -> str:
@@ -100,30 +162,102 @@ class RasterSource:
         """Size and time of the file as they are now."""
         return _fingerprint(self._path)
 
-    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """A tile or strip of the file."""
+        return self._described.storage.block
+
+    @property
+    def resident_bytes(self) -> int:
+        """A large block in GDAL's cache, and as it lies in the file; 0 where blocks are not kept here."""
+        storage = self._described.storage
+        return storage.kept_bytes + storage.stored_bytes if storage.is_large else 0
+
+    def coverage(self) -> NDArray[np.bool_] | None:
+        """Look up which blocks a sparse GeoTIFF leaves out; see `Source.coverage`.
+
+        None for other formats, where an absent block reads as data, and where bands and blocks are too many.
+        """
+        storage = self._described.storage
+        bands = self._bands_that_tell()
+        if not storage.is_tiff or not bands or math.prod(storage.blocks) * len(bands) > MOST_BLOCKS:
+            return None
+        covered = np.zeros(storage.blocks, np.bool_)
+        with self._handle() as dataset:
+            for row, col in np.ndindex(storage.blocks):
+                covered[row, col] = any(
+                    dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) not in (None, "0")
+                    for band in bands
+                )
+        return covered if self._is_absence_no_data(covered) else None
+
+    def _bands_that_tell(self) -> list[int]:
+        """Bands of which each has to lack a block before the block is known to hold no data."""
+        described = self._described
+        if described.alpha_band is not None:
+            return [described.alpha_band]
+        if described.has_alpha:
+            return []  # a mask, which has blocks of its own
+        bands = [band for variable in described.bands for band in variable]
+        return bands if described.storage.bands_apart else bands[:1]
+
+    def _is_absence_no_data(self, covered: NDArray[np.bool_]) -> bool:
+        """Ask the file for a pixel of an absent block: GDAL gives the file's nodata value there, else 0."""
+        if covered.all():
+            return True
+        row, col = np.unravel_index(int(np.argmin(covered)), covered.shape)
+        height, width = self.block_shape
+        pixel = Window(int(row) * height, int(col) * width, 1, 1)
+        return not any(
+            self.read(pixel, [Slice(index, number)]).valid.any()
+            for index, variable in enumerate(self.variables)
+            for number in range(variable.slice_count)
+        )
+
+    def read(self, window: Window, slices: Sequence[Slice], out: NDArray[Any] | None = None) -> Pixels:
         """Read slices, all bands in one call; see `Source.read`."""
         target = RasterioWindow(window.col, window.row, window.width, window.height)
         numbers = [self._described.bands[variable][number] for variable, number in slices]
+        dtype = self.variables[slices[0].variable].dtype
+        # An alpha band of bytes beside bytes comes along, so that its blocks are decoded with theirs.
+        with_alpha = self._described.alpha_band if dtype == np.uint8 else None
+        alpha = None
         try:
-            with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE):
-                values = self._dataset.read(numbers, window=target)
-                alpha = self._dataset.read_masks(self._mask_band, window=target) if self.has_alpha else None
+            with rasterio.Env(), self._handle() as dataset:  # an Env, 17 us, sends GDAL's warnings to the log
+                if with_alpha is not None:
+                    values = dataset.read([*numbers, with_alpha], window=target)
+                    values, alpha = values[:-1], values[-1]
+                else:
+                    values = dataset.read(numbers, window=target, out=out)
+                    if self.has_alpha:
+                        alpha = dataset.read_masks(self._mask_band, window=target)
         except RasterioError as error:
             where = f"bands {numbers}, rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
             raise ChunkReadError(self._path, where) from error
-        valid = np.empty(values.shape, np.bool_)
-        for index, (variable, _) in enumerate(slices):
-            valid[index] = valid_where(values[index], self.variables[variable].nodata)
-        if alpha is not None:
-            valid &= alpha > 0
-        return Pixels(values, valid, alpha)
+        return Pixels(values, self._valid(values, alpha, slices), alpha)
 
-    @property
-    def _dataset(self) -> Any:
-        """A handle of this thread: GDAL's are not to be shared."""
+    def _valid(
+        self, values: NDArray[Any], alpha: NDArray[np.uint8] | None, slices: Sequence[Slice]
+    ) -> NDArray[np.bool_]:
+        if alpha is None:
+            return valid_of(values, slices, self.variables)
+        opaque: NDArray[np.bool_] = (alpha > 0)[np.newaxis]
+        if values.dtype.kind != "f" and all(self.variables[variable].nodata is None for variable, _ in slices):
+            return opaque
+        return valid_of(values, slices, self.variables) & opaque
+
+    @contextmanager
+    def _handle(self) -> Iterator[Any]:
+        """Give a handle of this thread; that of all threads, and the lock on it, where blocks are large."""
+        if self._described.storage.is_large:
+            with self._lock:
+                if self._shared is None:
+                    self._shared = self._open()
+                yield self._shared
+            return
         if not hasattr(self._local, "dataset"):
             self._local.dataset = self._open()
-        return self._local.dataset
+        yield self._local.dataset
 
     @cached_property
     def _mask_band(self) -> int:
@@ -132,15 +266,21 @@ class RasterSource:
 
     def _open(self) -> Any:
         try:
-            with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE), warnings.catch_warnings():
-                # A raster without a georeference is refused with an error of its own.
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            try:
+                # GDAL shows a single strip row by row, and decodes from the top again for each row above the last.
+                with rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO"):
+                    return rasterio.open(self._path)
+            except RasterioError:  # a strip above 2 GiB can be had in no other way
                 return rasterio.open(self._path)
         except RasterioError as error:
             raise StoreError("open", self._path) from error
 
     def _describe(self, layout: str) -> _Description:
-        with rasterio.Env(), self._open() as dataset:
+        with _WARNINGS, warnings.catch_warnings(), rasterio.Env():
+            # A raster without a georeference is refused with an error of its own. Threads open what has passed here.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            opened = self._open()
+        with rasterio.Env(), opened as dataset:
             grid = _grid_of(dataset, self._path)
             colours = dataset.colorinterp
             data_bands = [band for band in dataset.indexes if colours[band - 1] != ColorInterp.alpha]
@@ -149,19 +289,21 @@ class RasterSource:
             flags = dataset.mask_flag_enums[data_bands[0] - 1]
             has_mask = MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags
             names = _names(dataset, data_bands)
+            alpha = _alpha_band(dataset) if has_mask else None
             variables = tuple(self._variable(dataset, band, name, has_mask=has_mask) for band, name in names.items())
+            storage = _storage_of(dataset, has_mask=has_mask)
             bands: tuple[tuple[int, ...], ...] = tuple((band,) for band in data_bands)
             if layout == "axis":
                 variables = (_as_axis(variables, data_bands, self._path),)
                 bands = (tuple(data_bands),)
-        return _Description(grid, variables, bands, has_mask)
+        return _Description(grid, variables, bands, has_mask, alpha, storage)
 
     def _variable(self, dataset: Any, band: int, name: str, *, has_mask: bool) -> SourceVariable:
         index = band - 1
         node = f"{self._path} band {band}"
         dtype = check_dtype(dataset.dtypes[index], node=node)
         # As GDAL has it: where a mask band tells what is missing, a nodata value beside it does not count.
-        of_file = None if has_mask else dataset.nodatavals[index]
+        of_file = None if has_mask else _declared_nodata(dataset, band, dtype)
         declared = of_file if self._nodata is None else self._nodata
         colour = dataset.colorinterp[index]
         attributes: dict[str, Any] = {"long_name": dataset.descriptions[index] or name}
@@ -179,6 +321,76 @@ class RasterSource:
             attributes=attributes,
             is_categorical=colour == ColorInterp.palette,
         )
+
+
+class _BlockCache:
+    """GDAL's block cache, which is one for the process: as large as the neediest of the open files asks for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # garbage may be collected, and so a need dropped, while it is held
+        self._needs: dict[int, int] = {}
+
+    def serve(self, source: RasterSource, size: int) -> None:
+        """Have room for so many bytes for as long as the source lives."""
+        with self._lock:
+            if size:
+                self._needs[id(source)] = size
+                weakref.finalize(source, self._drop, id(source)).atexit = False
+            self._resize()
+
+    def _drop(self, key: int) -> None:
+        with self._lock:
+            del self._needs[key]
+            self._resize()
+
+    def _resize(self) -> None:
+        with rasterio.Env():
+            # Given to `Env` itself it would last until that is left, and then be 5 % of the machine for all threads.
+            rasterio.env.setenv(GDAL_CACHEMAX=max((BLOCK_CACHE, *self._needs.values())))
+
+
+_GDAL_CACHE = _BlockCache()
+_WARNINGS = threading.Lock()  # filters of warnings are the process's: two threads that set them would mix them up
+
+
+def _storage_of(dataset: Any, *, has_mask: bool) -> _Storage:
+    block = largest_block(dataset.block_shapes)
+    pixel_bytes = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes) + has_mask
+    widest = max(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    stored = dataset.get_tag_item("BLOCK_SIZE_0_0", "TIFF", bidx=1)
+    return _Storage(
+        shape=dataset.shape,
+        block=block,
+        block_bytes=math.prod(block) * pixel_bytes,
+        stored_bytes=int(stored) if stored else 0,
+        is_large=math.prod(block) * widest >= LARGE_BLOCK,
+        is_tiff=dataset.driver == "GTiff",
+        bands_apart=dataset.interleaving != Interleaving.pixel,
+    )
+
+
+def _alpha_band(dataset: Any) -> int | None:
+    """Return the number of the alpha band where that, as it is, is the mask of all bands."""
+    for band, colour in zip(dataset.indexes, dataset.colorinterp, strict=True):
+        if colour == ColorInterp.alpha and MaskFlags.alpha in dataset.mask_flag_enums[0]:
+            return int(band) if dataset.dtypes[band - 1] == "uint8" else None
+    return None
+
+
+def _declared_nodata(dataset: Any, band: int, dtype: np.dtype[Any]) -> float | None:
+    """Nodata value of a band, exact for 64-bit integers.
+
+    rasterio hands on a float64, which rounds integers beyond 2**53, and None for the largest ones. GDAL knows better:
+    the description of the file as a VRT holds the digits.
+    """
+    if dtype.kind not in "iu" or dtype.itemsize < 8:
+        nodata: float | None = dataset.nodatavals[band - 1]
+        return nodata
+    with MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(dataset, memory.name, driver="VRT")
+        memory.seek(0)
+        text = ET.fromstring(memory.read()).findtext(f"VRTRasterBand[@band='{band}']/NoDataValue")
+    return int(text) if text is not None else None
 
 
 def _grid_of(dataset: Any, path: str) -> Grid:

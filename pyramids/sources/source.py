@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numba
 import numpy as np
 
 from geozarr import cf
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from geozarr import Grid, Window
 
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,17 @@ class SourceVariable:
         As it will be named in the pyramid.
     dtype : numpy.dtype
         Native byte order.
-    nodata : float or None
-        The value that means "no data"; None where the source declares none.
+    nodata : int, float or None
+        The value that means "no data": an int for integers, since float64 holds no int64 beyond 2**53. None where the
+        source declares none.
     leading : tuple of Axis
         Axes before rows and columns.
     attributes : dict
         JSON-able attributes that go into the pyramid.
     is_categorical : bool
         True where values are class codes or palette indexes, of which no mean can be taken.
+    is_flags : bool
+        True where each bit of a value is a flag of its own.
     """
 
     name: str
@@ -76,6 +80,7 @@ class SourceVariable:
     leading: tuple[Axis, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     is_categorical: bool = False
+    is_flags: bool = False
 
     @property
     def slice_count(self) -> int:
@@ -137,8 +142,48 @@ class Source(Protocol):
         """Text that changes when the pixels may have changed."""
         ...
 
-    def read(self, window: Window, slices: Sequence[Slice]) -> Pixels:
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns that are decoded together; where variables differ, the largest of each.
+
+        Blocks are counted from the first pixel; the last ones may reach beyond the grid.
+        """
+        ...
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that the source keeps in memory between reads, so that any window of it can be had without decoding.
+
+        0 where every read decodes the blocks that it meets.
+        """
+        ...
+
+    def coverage(self) -> NDArray[np.bool_] | None:
+        """Tell which native blocks may hold data, from an index and without decoding them.
+
+        Returns
+        -------
+        ndarray of bool, shape (ceil(rows / block rows), ceil(columns / block columns)), or None
+            False where no pixel of any variable holds data. None where the source cannot tell.
+
+        Raises
+        ------
+        StoreError, ChunkReadError
+            If the index cannot be read.
+        """
+        ...
+
+    def read(self, window: Window, slices: Sequence[Slice], out: NDArray[Any] | None = None) -> Pixels:
         """Read slices, of one or several variables of one dtype. Safe to call from many threads.
+
+        Parameters
+        ----------
+        window : Window
+            Inside the grid.
+        slices : sequence of Slice
+            At least one.
+        out : ndarray, shape (slice, row, col), optional
+            Memory in which values may be returned, C-contiguous and of their dtype; a source may as well ignore it.
 
         Raises
         ------
@@ -166,7 +211,7 @@ def check_dtype(dtype: np.dtype[Any] | str, *, node: str) -> np.dtype[Any]:
 
 
 def check_nodata(nodata: float | None, dtype: np.dtype[Any], *, node: str) -> float | None:
-    """Return a nodata value as the dtype holds it.
+    """Return a nodata value as the dtype holds it: an int or a float.
 
     A float nodata is brought to the precision of the data, so that -3.4028235e38 written in decimal equals the pixels.
 
@@ -183,12 +228,63 @@ def check_nodata(nodata: float | None, dtype: np.dtype[Any], *, node: str) -> fl
 
 
 def valid_where(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """Tell which values are data: not `nodata`, and not NaN."""
-    if values.dtype.kind == "f":
-        valid: NDArray[np.bool_] = ~np.isnan(values)
-        if nodata is not None and not math.isnan(nodata):
-            valid &= values != values.dtype.type(nodata)
-        return valid
-    if nodata is None:
+    """Tell which values are data: not `nodata`, and not NaN.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any shape, in the machine's byte order.
+    nodata : int, float or None
+        As `check_nodata` returns it.
+
+    Returns
+    -------
+    ndarray of bool
+        Of the shape of `values`.
+    """
+    is_float = values.dtype.kind == "f"
+    if nodata is None and not is_float:
         return np.ones(values.shape, np.bool_)
-    return np.asarray(values != values.dtype.type(nodata))
+    valid = np.empty(values.shape, np.bool_)
+    # NaN equals nothing, so that a float without a nodata, or with NaN for it, loses its NaN alone.
+    missing = values.dtype.type(math.nan if nodata is None else nodata)
+    _mark_valid(np.ascontiguousarray(values).reshape(-1), missing, valid.reshape(-1))
+    return valid
+
+
+def valid_of(values: NDArray[Any], slices: Sequence[Slice], variables: Sequence[SourceVariable]) -> NDArray[np.bool_]:
+    """Tell which values of some slices are data, each by the nodata of its variable.
+
+    Parameters
+    ----------
+    values : ndarray, shape (slice, row, col)
+        Values of `slices`.
+    slices : sequence of Slice
+        Which slices.
+    variables : sequence of SourceVariable
+        All variables of the source.
+
+    Returns
+    -------
+    ndarray of bool, shape (slice, row, col)
+    """
+    nodata = [variables[variable].nodata for variable, _ in slices]
+    if all(value == nodata[0] or (value != value and nodata[0] != nodata[0]) for value in nodata):  # noqa: PLR0124 - NaN
+        return valid_where(values, nodata[0])
+    return np.stack([valid_where(one, value) for one, value in zip(values, nodata, strict=True)])
+
+
+def largest_block(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the largest number of rows and of columns of some blocks."""
+    return max(rows for rows, _ in shapes), max(cols for _, cols in shapes)
+
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def _mark_valid(values: NDArray[Any], missing: Any, valid: NDArray[np.bool_]) -> None:
+    """Mark what equals itself, as NaN does not, and differs from `missing`."""
+    for index in range(values.size):
+        value = values[index]
+        valid[index] = (value == value) & (value != missing)  # noqa: PLR0124

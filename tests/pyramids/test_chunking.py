@@ -78,7 +78,7 @@ def test_shards_shrink_with_the_level(shape: tuple[int, int], expected: int) -> 
     workers=st.integers(1, 8),
     memory=st.integers(400, 8000),
 )
-def test_blocks_hold_whole_objects_and_halve(
+def test_blocks_hold_whole_chunks_and_halve(
     chunk: int,
     power: int | None,
     reach: tuple[int, int],
@@ -87,19 +87,23 @@ def test_blocks_hold_whole_objects_and_halve(
     workers: int,
     memory: int,
 ) -> None:
-    """The walk's premises: a block is a whole number of objects, its half a whole number of cells; it fits."""
-    work = workload(reach=reach, levels=levels, slices=slices, workers=workers)
+    """The walk's premises: a block is a whole number of chunks, its half a whole number of cells; it fits."""
+    work = workload(reach=reach, levels=levels, slices=slices, workers=workers, source=reach)
     shard = None if power is None else chunk << power
     try:
         choice = chunking.choose(work, chunk=chunk, shards=(shard,), memory=memory * 2**20)
     except LimitError as error:
         assert error.found > error.allowed == memory * 2**20  # noqa: PT017 - one generated case of two
         return
-    assert choice.block % (shard or chunk) == 0
+    assert choice.shard == shard
+    assert choice.block % chunk == 0
     assert choice.block % 2 == 0 or levels == 1
-    assert (choice.block // (shard or chunk)).bit_count() == 1
+    assert (choice.block // chunk).bit_count() == 1, "blocks and shards nest in each other"
     assert 1 <= choice.together <= slices
+    assert 0 <= choice.cut < levels
     assert choice.peak <= memory * 2**20
+    assert choice.cache >= work.cells_needed(choice.together)
+    assert choice.peak == work.peak(choice.block, choice.together, shard=shard, cut=choice.cut) + choice.cache
 
 
 def test_less_memory_means_smaller_blocks_or_fewer_slices_and_then_refusal() -> None:
@@ -126,11 +130,56 @@ def test_peak_grows_with_all_that_is_held(workers: int, power: int, slices: int)
     assert workload(workers=workers).peak(block * 2, slices) > usual
 
 
+@given(
+    cell=st.tuples(st.integers(1, 2048), st.integers(1, 20000)),
+    source=st.tuples(st.integers(1, 20000), st.integers(1, 20000)),
+)
+def test_the_walk_goes_in_rows_where_cells_are_as_wide_as_the_source(
+    cell: tuple[int, int], source: tuple[int, int]
+) -> None:
+    """P-29: strips, which a walk along a curve would decode again and again."""
+    work = workload(source=source, cell=cell)
+    assert work.in_rows == (cell[1] >= source[1] and cell[1] > 2 * cell[0])
+
+
+@pytest.mark.parametrize("in_rows", [False, True])
+def test_a_memory_that_keeps_fewer_cells_than_wanted_is_used_all_the_same(in_rows: bool) -> None:
+    """P-29: cells that are wanted but do not fit are decoded again; those without which nothing works are there."""
+    cell, source = ((26, 20000), (20000, 20000)) if in_rows else ((2048, 2048), (2**15, 2**15))
+    work = workload(reach=source, source=source, cell=cell, itemsize=8)
+    ample = chunking.choose(work, chunk=256, shards=(None,), memory=2**36)
+    assert ample.cache == work.cells_wanted(ample.block, ample.together, cut=ample.cut)
+    with pytest.raises(LimitError) as caught:
+        chunking.choose(work, chunk=256, shards=(None,), memory=401 * 2**20)
+    needed = caught.value.found
+    assert isinstance(needed, int)
+    assert needed > caught.value.allowed == 401 * 2**20
+    scarce = chunking.choose(work, chunk=256, shards=(None,), memory=needed)
+    assert scarce.peak <= needed < ample.peak, "the number that the error names is enough"
+    assert work.cells_needed(scarce.together) <= scarce.cache < ample.cache
+
+
+@given(st.integers(1, 8), st.integers(0, 5), st.integers(1, 8))
+def test_cells_wanted_cover_what_workers_read_at_once(workers: int, cut: int, slices: int) -> None:
+    """Each worker's subtree with the cells about it, twice: what it works on, and what its neighbour wants again."""
+    work = workload(workers=workers, source=(2**20, 2**20), cell=(512, 512))
+    side = 256 << cut
+    around = (-(-side // 512) + 1) * 512  # pixels of the whole cells that a window of that side may touch
+    wanted = work.cells_wanted(256, slices, cut=cut)
+    assert wanted >= workers * around**2 * work.itemsize * slices
+    # A mask a slice, one opacity for all, and what a cell costs beside its pixels: less than a byte a pixel.
+    assert wanted <= 2 * workers * (side + 2 * 512) ** 2 * ((work.itemsize + 1) * slices + 2)
+
+
 @pytest.mark.parametrize("side", [16384, 65536, 2**20])
 def test_memory_grows_by_accumulators_alone(side: int) -> None:
-    """P-26: four times the pixels add one level, which is one accumulator a worker at most, whatever the size."""
+    """P-26: four times the pixels add one level, which is one accumulator and its quarters, whatever the size."""
     levels = side.bit_length() - 8
-    usual = workload(reach=(side, side), levels=levels).peak(2048, 1)
-    larger = workload(reach=(2 * side, 2 * side), levels=levels + 1).peak(2048, 1)
-    accumulator = 2048**2 * chunking.SUM_BYTES * 5 // 4  # with the quarter handed on
-    assert larger - usual <= 2 * accumulator
+    usual = workload(reach=(side, side), levels=levels, source=(side, side))
+    larger = workload(reach=(2 * side, 2 * side), levels=levels + 1, source=(2 * side, 2 * side))
+    accumulator = 1024**2 * usual.fold_bytes[0]
+    for cut in (0, 1, 2):
+        grown = larger.peak(1024, 1, cut=cut) - usual.peak(1024, 1, cut=cut)
+        # One accumulator above the subtrees, and three quarters of a block more that wait for the fourth.
+        assert 0 <= grown <= accumulator + 3 * (accumulator // 4 + chunking.HISTOGRAM)
+        assert larger.cells_wanted(1024, 1, cut=cut) == usual.cells_wanted(1024, 1, cut=cut)

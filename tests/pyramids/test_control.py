@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import oracle
 from geozarr import Grid, Window, crs
-from pyramids.control import CELL, Mapping
+from pyramids.control import CELL, Mapping, Positions
 
 PROMISE = 0.01  # source pixels
 
@@ -61,7 +61,7 @@ def exact_centres(case: Mapping) -> tuple[np.ndarray, np.ndarray]:
 def test_positions_are_within_a_hundredth_of_a_pixel(name: str) -> None:
     """DESIGN section 5; P-15: projections, datums, feet, degrees, rotation and shear."""
     case = mapping(name)
-    cols, rows = case.centres(case.target.window)
+    cols, rows = case.centres(case.target.window).to_arrays()
     exact_cols, exact_rows = exact_centres(case)
     error = np.hypot(cols - exact_cols, rows - exact_rows)
     assert np.isfinite(exact_cols).all(), "the case must lie within the projections"
@@ -71,7 +71,7 @@ def test_positions_are_within_a_hundredth_of_a_pixel(name: str) -> None:
 @pytest.mark.parametrize("name", ["utm", "geographic", "antarctic"])
 def test_corners_are_within_a_hundredth_of_a_pixel(name: str) -> None:
     case = mapping(name)
-    cols, rows = case.corners(case.target.window)
+    cols, rows = case.corners(case.target.window).to_arrays()
     assert cols.shape == (case.target.height + 1, case.target.width + 1)
     a, b, c, d, e, f = tuple(case.target.transform)[:6]
     below, right = np.mgrid[: cols.shape[0], : cols.shape[1]].astype(np.float64)
@@ -106,21 +106,21 @@ def test_a_window_has_the_positions_of_the_whole(name: str, rows: tuple[int, int
     window = Window(rows[0], cols[0], rows[1], cols[1]).intersect(case.target.window)
     if window.is_empty:
         return
-    for found, whole in zip(case.centres(window), _whole(name), strict=True):
+    for found, whole in zip(case.centres(window).to_arrays(), _whole(name), strict=True):
         np.testing.assert_array_equal(found, whole[window.slices])
-    for found, whole in zip(case.corners(window), _whole_corners(name), strict=True):
+    for found, whole in zip(case.corners(window).to_arrays(), _whole_corners(name), strict=True):
         around = Window(window.row, window.col, window.height + 1, window.width + 1)
         np.testing.assert_array_equal(found, whole[around.slices])
 
 
 @functools.cache
 def _whole(name: str) -> tuple[np.ndarray, np.ndarray]:
-    return mapping(name).centres(mapping(name).target.window)
+    return mapping(name).centres(mapping(name).target.window).to_arrays()
 
 
 @functools.cache
 def _whole_corners(name: str) -> tuple[np.ndarray, np.ndarray]:
-    return mapping(name).corners(mapping(name).target.window)
+    return mapping(name).corners(mapping(name).target.window).to_arrays()
 
 
 def _global(west: float, *, cell: float = 0.5) -> Grid:
@@ -138,7 +138,7 @@ def test_longitudes_are_wrapped_into_the_turn_of_the_source(west: float) -> None
     half = math.pi * 6378137
     target = Grid((128, 512), Affine(half / 256, 0, -half, 0, -half / 256, half / 2), crs.from_code("EPSG:3857"))
     case = Mapping(target, _global(west))
-    cols, _ = case.centres(target.window)
+    cols, _ = case.centres(target.window).to_arrays()
     longitudes = -180 + 360 * (np.arange(512) + 0.5) / 512
     exact = (longitudes - west) % 360 / 0.5
     assert ((cols >= 0) & (cols < 720)).all()
@@ -152,7 +152,7 @@ def test_cells_across_the_antimeridian_are_exact() -> None:
     for left in (178.0, -180.0, 179.0):
         target = Grid((300, 300), Affine(cell, 0, left, 0, -cell, 57), crs.from_code("OGC:CRS84"))
         case = Mapping(target, source)
-        cols, rows = case.centres(target.window)
+        cols, rows = case.centres(target.window).to_arrays()
         exact_cols, exact_rows = exact_centres(case)
         assert np.hypot(cols - exact_cols, rows - exact_rows).max() < PROMISE
 
@@ -164,7 +164,7 @@ def test_pixels_about_a_pole_are_exact(code: str, latitude: float) -> None:
     source = _global(-180.0, cell=cell)
     target = Grid((192, 192), Affine(20000, 0, -1930000, 0, -20000, 1910000), crs.from_code(code))
     case = Mapping(target, source)
-    cols, rows = case.centres(target.window)
+    cols, rows = case.centres(target.window).to_arrays()
     exact_cols, exact_rows = exact_centres(case)
     assert np.isfinite(cols).all()
     assert np.abs(rows - exact_rows).max() < PROMISE
@@ -178,7 +178,7 @@ def test_a_polar_source_is_exact_up_to_the_edge_of_web_mercator() -> None:
     source = Grid((1400, 1264), Affine(6250, 0, -3950000, 0, -6250, 4350000), crs.from_code("EPSG:3031"))
     target = Grid((128, 512), Affine(half / 256, 0, -half, 0, -half / 256, -half / 2), crs.from_code("EPSG:3857"))
     case = Mapping(target, source)
-    cols, rows = case.centres(target.window)
+    cols, rows = case.centres(target.window).to_arrays()
     exact_cols, exact_rows = exact_centres(case)
     assert np.hypot(cols - exact_cols, rows - exact_rows).max() < PROMISE
 
@@ -189,7 +189,7 @@ def test_positions_without_an_answer_are_nan() -> None:
     source = Grid((542, 542), Affine(20055, 0, -5434894, 0, -20055, 5434894), satellite)
     target = Grid((100, 360), Affine(1, 0, -180, 0, -1, 50), crs.from_code("EPSG:4326"))
     case = Mapping(target, source)
-    cols, rows = case.centres(target.window)
+    cols, rows = case.centres(target.window).to_arrays()
     exact_cols, exact_rows = exact_centres(case)
     np.testing.assert_array_equal(np.isnan(cols), ~np.isfinite(exact_cols))
     np.testing.assert_array_equal(np.isnan(rows), np.isnan(cols))
@@ -204,7 +204,7 @@ def test_grids_of_one_crs_are_mapped_by_arithmetic_alone(scale: float) -> None:
     code = crs.from_code("EPSG:32618")
     source = Grid((200, 200), Affine(10, 0, 500000.1, 0, -10, 4e6 + 0.7), code)
     target = Grid((90, 90), source.transform @ Affine.translation(7, 3) @ Affine.scale(scale), code)
-    cols, rows = Mapping(target, source).centres(target.window)
+    cols, rows = Mapping(target, source).centres(target.window).to_arrays()
     steps = np.arange(90) + 0.5
     np.testing.assert_allclose(cols, np.broadcast_to(7 + steps * scale, (90, 90)), rtol=0, atol=1e-8)
     on_half = np.broadcast_to((7 + steps * scale) * 2 % 1 == 0, (90, 90))
@@ -218,7 +218,7 @@ def test_axis_order_of_an_authority_does_not_matter() -> None:
     found = []
     for code in ("EPSG:4326", "OGC:CRS84"):
         source = Grid((3000, 3000), Affine(0.01, 0, -10, 0, -0.01, 60), crs.from_code(code))
-        found.append(Mapping(target, source).centres(target.window))
+        found.append(Mapping(target, source).centres(target.window).to_arrays())
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -226,6 +226,89 @@ def test_a_window_may_start_anywhere_in_a_cell() -> None:
     """Cells are counted from the grid's corner; a window of one pixel lies in one of them."""
     case = mapping("utm")
     for row, col in ((0, 0), (CELL - 1, CELL), (CELL, CELL - 1), (299, 279)):
-        cols, rows = case.centres(Window(row, col, 1, 1))
+        cols, rows = case.centres(Window(row, col, 1, 1)).to_arrays()
         assert cols.shape == rows.shape == (1, 1)
         assert cols[0, 0] == _whole("utm")[0][row, col]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("EPSG:4326", "EPSG:3857", True),
+        ("OGC:CRS84", "EPSG:3857", True),
+        ("EPSG:3857", "EPSG:4326", True),
+        ("EPSG:3395", "EPSG:3857", True),  # ellipsoidal to spherical Mercator
+        ("EPSG:32618", "EPSG:32618", True),
+        ("EPSG:32618", "EPSG:3857", False),
+        ("EPSG:3035", "EPSG:4326", False),
+        (
+            "EPSG:4267",
+            "EPSG:3857",
+            False,
+        ),  # NAD27: a longitude there depends on the latitude, by the shift of the datum
+    ],
+)
+def test_two_tables_serve_grids_whose_axes_do_not_mix(source: str, target: str, expected: bool) -> None:
+    """ENGINE section 1: by the names of the projections and by asking; positions are exact then, not interpolated."""
+    place = {"EPSG:4326": (-75.0, 40.0), "EPSG:4267": (-75.0, 40.0)}
+    corners = {}
+    for code in {source, target}:
+        x, y = oracle.carried(np.array([-75.0]), np.array([40.0]), crs=pyproj.CRS("OGC:CRS84"), source=pyproj.CRS(code))
+        corners[code] = place.get(code, (float(x[0]), float(y[0])))
+    steps = {code: 0.001 if crs.from_code(code).is_geographic else 100.0 for code in corners}
+
+    def grid(code: str) -> Grid:
+        step = steps[code]
+        left, top = corners[code][0] - 200 * step, corners[code][1] + 200 * step
+        return Grid((400, 400), Affine(step, 0, left, 0, -step, top), crs.from_code(code))
+
+    case = Mapping(grid(target), grid(source))
+    assert case.is_separable == expected
+    cols, rows = case.centres(case.target.window).to_arrays()
+    exact_cols, exact_rows = exact_centres(case)
+    slack = 2e-6 if expected else PROMISE  # SNAP moves a position by less than 1e-6 along each axis
+    assert np.hypot(cols - exact_cols, rows - exact_rows).max() < slack
+    turned = Grid((400, 400), case.target.transform @ Affine.rotation(3), case.target.crs)
+    assert not Mapping(turned, case.source).is_separable
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(["utm", "antarctic", "rotated", "geographic", "to polar"]),
+    rows=st.tuples(st.integers(0, 260), st.integers(1, 100)),
+    cols=st.tuples(st.integers(0, 200), st.integers(1, 120)),
+    margin=st.integers(0, 3),
+)
+def test_the_window_of_the_source_holds_all_positions(
+    name: str, rows: tuple[int, int], cols: tuple[int, int], margin: int
+) -> None:
+    """P-11: a pixel that is needed is never cut off, and little more is read."""
+    case = mapping(name)
+    window = Window(rows[0], cols[0], rows[1], cols[1]).intersect(case.target.window)
+    if window.is_empty:
+        return
+    for positions in (case.centres(window), case.corners(window)):
+        found_cols, found_rows = positions.to_arrays()
+        assert positions.shape == found_cols.shape
+        assert positions.is_complete == bool(np.isfinite(found_cols).all() and np.isfinite(found_rows).all())
+        needed = positions.source_window(margin=margin)
+        assert needed.row <= math.floor(found_rows.min()) - margin
+        assert needed.row_stop >= math.floor(found_rows.max()) + 1 + margin
+        assert needed.col <= math.floor(found_cols.min()) - margin
+        assert needed.col_stop >= math.floor(found_cols.max()) + 1 + margin
+        assert needed.height <= found_rows.max() - found_rows.min() + 2 + 2 * margin + 1e-6
+        assert needed.width <= found_cols.max() - found_cols.min() + 2 + 2 * margin + 1e-6
+
+
+def test_positions_that_are_given_come_back() -> None:
+    """With holes: bounds go by the finite ones; without any there is nothing to read."""
+    cols, rows = np.array([[1.5, np.nan, 7.25], [2.0, 3.0, 4.0]]), np.array([[9.0, np.nan, 8.5], [7.0, 6.0, 5.5]])
+    given_positions = Positions.from_arrays(cols, rows)
+    for found, expected in zip(given_positions.to_arrays(), (cols, rows), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert given_positions.bounds == (5.5, 9.0, 1.5, 7.25)
+    assert not given_positions.is_complete
+    assert given_positions.source_window(margin=1) == Window(4, 0, 7, 9)  # rows 4 to 10, columns 0 to 8
+    nowhere = Positions.from_arrays(np.full((2, 2), np.nan), np.full((2, 2), np.nan))
+    assert nowhere.bounds is None
+    assert nowhere.source_window(margin=3).is_empty

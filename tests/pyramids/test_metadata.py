@@ -27,11 +27,13 @@ PROJ = "f17cb550-5864-4468-aeb7-f3180cfb622f"
 MULTISCALES = "d35379db-88df-4056-af3a-620245f8e347"
 
 
-def built(dtype: str = "int16", *, tms: str = "WebMercatorQuad", **changes: Any) -> tuple[Plan, MemoryStore]:
+def built(
+    dtype: str = "int16", *, tms: str = "WebMercatorQuad", resampling: str = "auto", **changes: Any
+) -> tuple[Plan, MemoryStore]:
     """A small pyramid of at least two levels."""
     source = FakeSource(scene(dtype, (1, 300, 280)), **changes)
     choices: dict[str, Any] = {"chunk": 64} if tms == "native" else {"min_zoom": 10}
-    return builds.build(source, tms=tms, **choices)
+    return builds.build(source, tms=tms, resampling=resampling, **choices)
 
 
 def document(store: MemoryStore, path: str = "") -> dict[str, Any]:
@@ -69,6 +71,30 @@ def test_the_root_names_the_levels_finest_first() -> None:
     assert "spatial:shape" not in root
     assert root["multiscales"]["tile_matrix_set"]["id"] == "WebMercatorQuad"
     assert [matrix["id"] for matrix in root["multiscales"]["tile_matrix_set"]["tileMatrices"]] == ["10", "11", "12"]
+
+
+@pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
+@pytest.mark.parametrize("method", ["nearest", "mode", "max", "sum"])
+def test_the_resampling_method_is_that_of_the_levels(tms: str, method: str) -> None:
+    """Multiscales convention: how a level is derived from the one it names."""
+    _, store = built(tms=tms, resampling=method, nodata=-9999)
+    assert document(store)["attributes"]["multiscales"]["resampling_method"] == method
+
+
+def test_variables_that_are_coarsened_differently_name_no_common_method() -> None:
+    """A quantity, classes and flags in one pyramid: one field cannot say three methods."""
+    kinds = {
+        "height": {},
+        "cover": {"flag_values": np.array([1, 2], np.int16), "flag_meanings": "wood water"},
+        "quality": {"flag_masks": np.array([1, 2], np.int16), "flag_meanings": "cloud snow"},
+    }
+    values = scene("int16", (200, 180), span=(1, 2))
+    arrays = {name: builds.data_array(values, name=name, attrs=attrs) for name, attrs in kinds.items()}
+    plan, store = builds.build(xr.Dataset(arrays), tms="native", chunk=64, nodata=-1)
+    methods = {variable.name: variable.fold_method for variable in plan.variables}
+    assert methods == {"height": "average", "cover": "mode", "quality": "bit-or"}
+    assert "resampling_method" not in document(store)["attributes"]["multiscales"]
+    builds.assert_levels_follow(store, plan)
 
 
 def test_tile_limits_are_those_of_the_arrays() -> None:

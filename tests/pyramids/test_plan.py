@@ -97,7 +97,6 @@ def test_identity_changes_with_each_field_of_the_source_and_the_variables() -> N
         dataclasses.replace(usual, source=dataclasses.replace(source, grid=source.grid.crop(Window(0, 0, 90, 79)))),
         dataclasses.replace(usual, footprint=Window(0, 0, 1, 1)),
         dataclasses.replace(usual, chunk=128),
-        dataclasses.replace(usual, fold_method="nearest"),
         *(
             dataclasses.replace(
                 usual, variables=(dataclasses.replace(usual.variables[0], **change), *usual.variables[1:])
@@ -110,6 +109,8 @@ def test_identity_changes_with_each_field_of_the_source_and_the_variables() -> N
                 {"uses_alpha": True},
                 {"leading": (Axis("t", (1,)),)},
                 {"attributes": {"long_name": "else"}},
+                {"fold_method": "nearest"},
+                {"warp_method": "cubic"},
             )
         ),
     ):
@@ -118,10 +119,25 @@ def test_identity_changes_with_each_field_of_the_source_and_the_variables() -> N
         identities.add(changed.identity)
 
 
-@pytest.mark.parametrize("change", [{"workers": 7}, {"memory": 2**33}, {"block": 256}, {"together": 1}, {"peak": 1}])
-def test_identity_does_not_change_with_threads_and_memory(change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"workers": 7},
+        {"memory": 2**33},
+        {"block": 4096},
+        {"together": 1},
+        {"peak": 1},
+        {"cut": 1},
+        {"in_rows": True},
+        {"cache": 1},
+        {"notes": ("read this",)},
+    ],
+    ids=str,
+)
+def test_identity_does_not_change_with_how_it_is_built(change: dict[str, Any]) -> None:
+    """P-10: threads, memory, blocks and the order of the walk are no matter of the bytes."""
     usual = planned("nodata 0")
-    other = dataclasses.replace(usual, **change)  # type: ignore[arg-type]
+    other = dataclasses.replace(usual, **change)
     assert other.identity == usual.identity
     assert other != usual
 
@@ -140,7 +156,14 @@ def test_it_prints_what_will_be_built() -> None:
             for line in text.splitlines()
         )
     assert f"at most    {usual.predicted['objects']:,} objects, {usual.predicted['bytes'] / 1e6:,.1f} MB" in text
-    assert f"{usual.peak / 2**20:,.0f} MiB predicted, {usual.memory / 2**20:,.0f} MiB allowed" in text
+    sizes = [f"{size / 2**20:,.0f} MiB" for size in (usual.peak, usual.cache, usual.memory)]
+    assert f"{sizes[0]} predicted, {sizes[1]} of it source pixels; {sizes[2]} allowed" in text
+    assert "finest level bilinear, coarser ones average" in text
+    assert "finest level as it is, coarser ones nearest" in str(planned("floats", tms="native", resampling="nearest"))
+    assert "in rows" not in text
+    assert "px in rows" in str(dataclasses.replace(usual, in_rows=True))
+    for note in usual.notes:
+        assert f"note       {note}" in text
     assert "chunks of 256 x 256 px" in text
     assert "in shards of 512 px" in str(planned("floats", shard=512))
     assert "missing: nan" in str(planned("floats"))
@@ -164,6 +187,16 @@ def test_groups_do_not_mix_data_types() -> None:
         together=5,
         variables=(usual.variables[0], dataclasses.replace(usual.variables[1], dtype=np.dtype("int16"), name="w")),
     )
+    assert [len(group) for group in mixed.groups] == [1, 1]
+
+
+@pytest.mark.parametrize("change", [{"warp_method": "nearest"}, {"fold_method": "mode"}, {"uses_alpha": True}])
+def test_groups_do_not_mix_methods(change: dict[str, Any]) -> None:
+    """One warp and one kind of accumulator serve a group."""
+    usual = planned("nodata 0")
+    second = dataclasses.replace(usual.variables[1], **change)
+    mixed = dataclasses.replace(usual, together=5, variables=(usual.variables[0], second))
+    assert [len(group) for group in usual.groups] == [2]
     assert [len(group) for group in mixed.groups] == [1, 1]
 
 

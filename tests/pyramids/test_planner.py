@@ -26,7 +26,7 @@ from geozarr import (
     Window,
 )
 from pyramids import Axis, Options, make_plan
-from pyramids.planner import AVERAGE_FROM
+from pyramids.planner import AREA_FROM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,8 @@ def test_native_levels_go_on_until_one_chunk_holds_all() -> None:
         ({"tms": "native", "chunk": 0}, ParameterError, {"parameter": "chunk", "found": 0}),
         ({"tms": "native", "chunk": 100}, ParameterError, {"parameter": "chunk", "found": 100}),
         ({"tms": "native", "resampling": "cubic"}, ParameterError, {"parameter": "resampling", "found": "cubic"}),
-        ({"resampling": "mode"}, ParameterError, {"parameter": "resampling", "found": "mode"}),
+        ({"tms": "native", "resampling": "lanczos"}, ParameterError, {"parameter": "resampling", "found": "lanczos"}),
+        ({"resampling": "gauss"}, ParameterError, {"parameter": "resampling", "found": "gauss"}),
         ({"workers": 0}, ParameterError, {"parameter": "workers", "found": 0}),
         ({"shard": 300}, ParameterError, {"parameter": "shard", "found": 300}),
         ({"shard": "huge"}, ParameterError, {"parameter": "shard", "found": "huge"}),
@@ -240,7 +241,7 @@ def test_sets_with_coalesced_tiles_are_refused() -> None:
 def test_grids_that_are_not_north_up_are_warped_but_have_no_native_pyramid(transform: Affine, code: str) -> None:
     """B18, P-14: they work, or say what would."""
     odd = source(transform=transform, code=code)
-    assert builds.plan_for(odd).warp_method == "bilinear"
+    assert builds.plan_for(odd).variables[0].warp_method == "bilinear"
     with pytest.raises(UnsupportedError) as caught:
         builds.plan_for(odd, tms="native")
     assert "north-up" in caught.value.feature
@@ -255,19 +256,81 @@ def test_auto_averages_where_the_source_is_finer(cell: float, method: str) -> No
     scene = source(transform=Affine(cell, 0, 500000, 0, -cell, 5000000))
     plan = builds.plan_for(scene, max_zoom=12)
     size = cell / math.cos(math.radians(45.15))
-    assert (plan.warp_method == "average") == (2 * HALF / 256 / 2**12 / size > AVERAGE_FROM)
-    assert plan.warp_method == method
-    assert plan.fold_method == "average"
+    assert (method == "average") == (2 * HALF / 256 / 2**12 / size > AREA_FROM)
+    assert (plan.variables[0].warp_method, plan.variables[0].fold_method) == (method, "average")
+    for kind, folded in (({"is_categorical": True}, "mode"), ({"is_flags": True}, "bit-or")):
+        scene = source(transform=Affine(cell, 0, 500000, 0, -cell, 5000000), nodata=0, **kind)
+        plan = builds.plan_for(scene, max_zoom=12)
+        near = "nearest" if method == "bilinear" else folded
+        assert (plan.variables[0].warp_method, plan.variables[0].fold_method) == (near, folded)
+        assert plan.levels.resampling_method == folded
+        assert any(f"warped by {near} and coarsened by {folded}" in note for note in plan.notes)
 
 
-def test_classes_are_sampled_not_averaged() -> None:
-    """P-4: palette indexes and class codes."""
+@pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
+@pytest.mark.parametrize(
+    ("kind", "folded"), [("is_categorical", "mode"), ("is_flags", "bit-or"), (None, "average")], ids=str
+)
+def test_auto_goes_by_the_variable(tms: str, kind: str | None, folded: str) -> None:
+    """P-4, P-8: the mode of class codes and palette indexes, the union of flags, and the plan says why."""
+    scene = source(**({} if kind is None else {kind: True}))
+    plan = builds.plan_for(scene, tms=tms)
+    near = "bilinear" if kind is None else "nearest"
+    variable = plan.variables[0]
+    assert (variable.warp_method, variable.fold_method) == (None if tms == "native" else near, folded)
+    assert plan.is_native == (tms == "native")
+    assert plan.levels.resampling_method == folded
+    assert any(f"coarsened by {folded}: " in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("method", ["average", "bilinear", "cubic", "lanczos", "median", "sum"])
+@pytest.mark.parametrize("kind", ["is_categorical", "is_flags"])
+def test_means_of_classes_and_flags_are_refused_unless_forced(kind: str, method: str) -> None:
+    """P-4, P-8: a code between two codes is another class."""
     for tms in ("native", "WebMercatorQuad"):
-        plan = builds.plan_for(source(is_categorical=True), tms=tms)
-        assert plan.fold_method == "nearest"
-        assert plan.warp_method == (None if tms == "native" else "nearest")
-        assert plan.levels.resampling_method == "nearest"
-        assert builds.plan_for(source(is_categorical=True), tms=tms, resampling="average").fold_method == "average"
+        if tms == "native" and method in ("bilinear", "cubic", "lanczos"):
+            continue
+        with pytest.raises(ParameterError) as caught:
+            builds.plan_for(source(**{kind: True}), tms=tms, resampling=method)
+        assert caught.value.parameter == "resampling"
+        assert method in str(caught.value.found)
+        forced = builds.plan_for(source(**{kind: True}), tms=tms, resampling=method, force=True)
+        folded = method if method in ("average", "median", "sum") else "average"
+        assert forced.variables[0].fold_method == folded
+
+
+@pytest.mark.parametrize("method", ["nearest", "min", "max", "mode", "bit-or"])
+def test_what_invents_no_value_is_allowed_for_classes(method: str) -> None:
+    """P-4."""
+    for tms in ("native", "WebMercatorQuad"):
+        variable = builds.plan_for(source(is_categorical=True), tms=tms, resampling=method).variables[0]
+        assert variable.fold_method == method
+
+
+def test_the_union_of_bits_of_floats_is_refused_even_if_forced() -> None:
+    """P-8."""
+    with pytest.raises(ParameterError) as caught:
+        builds.plan_for(source("float32"), resampling="bit-or", force=True)
+    assert caught.value.parameter == "resampling"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "opacity"),
+    [
+        ("nearest", ("nearest", "nearest")),
+        ("bilinear", ("bilinear", "average")),
+        ("cubic", ("bilinear", "average")),
+        ("lanczos", ("bilinear", "average")),
+        ("mode", ("average", "average")),
+        ("max", ("average", "average")),
+        ("sum", ("average", "average")),
+    ],
+)
+def test_opacity_is_resampled_beside_the_data(chosen: str, opacity: tuple[str, str]) -> None:
+    """P-23: from the same pixels as the data, so that both hold data together, and never beyond 0 to 255."""
+    alpha = builds.plan_for(source(has_alpha=True), resampling=chosen).variables[-1]
+    assert alpha.name == "alpha"
+    assert (alpha.warp_method, alpha.fold_method) == opacity
 
 
 @pytest.mark.parametrize(
@@ -338,13 +401,80 @@ def test_a_raster_beyond_the_set_is_clipped_with_a_note() -> None:
     assert not any("clipped" in note for note in builds.plan_for(source()).notes)
 
 
+def square(side: int, dtype: str = "float32", **changes: Any) -> FakeSource:
+    """A raster of any size that takes no memory, in Web Mercator: 2**20 cells of 38 m are the world."""
+    cell = 2 * HALF / 2**20
+    left = -HALF if side == 2**20 else 100 * cell
+    top = HALF if side == 2**20 else 200000 * cell
+    values = np.broadcast_to(np.zeros(1, dtype), (1, side, side))
+    transform = Affine(cell, 0, left, 0, -cell, top)
+    options = {"code": "EPSG:3857", "transform": transform, "block_shape": (512, 512), "before_read": never}
+    return FakeSource(values, **(options | changes))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("method", ["average", "nearest", "max", "mode"])
+@pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
+def test_memory_is_flat_from_16_thousand_squares_to_a_million(tms: str, method: str, dtype: str) -> None:
+    """P-26, B10: 16 and 64 thousand squares within 10 %, and so from there to a million; the work grows 4096 times.
+
+    What grows is an accumulator a level, and quarters that wait for their siblings. Modes are planned for with so
+    many classes that they take all that is allowed, in smaller blocks; never more.
+    """
+    sides = (2**14, 2**16, 2**18) if method == "mode" else (2**14, 2**16, 2**18, 2**20)
+    plans = [builds.plan_for(square(side, dtype), tms=tms, resampling=method) for side in sides]
+    for plan in plans:
+        assert plan.peak <= plan.memory == 2**30
+    if method == "mode":
+        return
+    assert plans[1].peak < 1.1 * plans[0].peak
+    assert plans[-1].peak < 1.1 * plans[1].peak
+    assert len({plan.block for plan in plans}) == 1
+    assert plans[-1].work > 3500 * plans[0].work
+
+
 def test_a_million_shards_are_planned_in_one_go() -> None:
-    """P-27, B25: sizes only, nothing that is as long as the list of shards."""
-    huge = FakeSource(np.broadcast_to(np.zeros(1, np.uint8), (1, 2**20, 2**20)), before_read=never)
-    plan = builds.plan_for(huge, tms="native", chunk=256)
-    assert plan.shard is not None
-    assert plan.predicted["objects"] > 2**20 // plan.shard * (2**20 // plan.shard)
+    """P-27, B25: sizes only, nothing that is as long as the list of shards.
+
+    2**21 pixels in shards of 2048 are 1024 x 1024 shards, then 512 x 512 ... down to one; shards of the levels of 1024
+    and 512 pixels are as large as those levels. One object a shard.
+    """
+    huge = FakeSource(np.broadcast_to(np.zeros(1, np.uint8), (1, 2**21, 2**21)), before_read=never)
+    plan = builds.plan_for(huge, tms="native", chunk=512)
+    assert (plan.shard, len(plan.levels.levels)) == (2048, 13)
+    assert plan.predicted["objects"] == sum(4**power for power in range(11)) + 2
     assert "objects" in str(plan)
+    assert plan.work == 2**42
+    assert plan.peak <= plan.memory
+
+
+@pytest.mark.parametrize(
+    ("block_shape", "resident", "fits"),
+    [
+        ((1, 10980), 0, True),
+        ((10980, 10980), 10980**2 * 4, True),  # kept by the source, which is asked for windows of it
+        ((10980, 10980), 0, False),
+        ((10980, 1), 0, True),
+    ],
+)
+@pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
+def test_awkward_blocks_are_planned_for_or_refused(
+    tms: str, block_shape: tuple[int, int], resident: int, fits: bool
+) -> None:
+    """P-29: strips of one row, one block of 482 MB; a refusal names what would do, and that does."""
+    scene = square(10980, block_shape=block_shape, resident_bytes=resident)
+    if fits:
+        plan = builds.plan_for(scene, tms=tms)
+        assert plan.peak <= plan.memory == 2**30
+        assert plan.peak >= resident
+        assert plan.in_rows == (block_shape == (1, 10980))
+        return
+    with pytest.raises(LimitError) as caught:
+        builds.plan_for(scene, tms=tms)
+    assert caught.value.limit == "memory in bytes"
+    # Two threads with two blocks each, of float32 with their mask.
+    assert caught.value.found > 2 * 10980**2 * 5
+    assert builds.plan_for(scene, tms=tms, memory=caught.value.found).peak <= caught.value.found
 
 
 @given(

@@ -38,20 +38,33 @@ def test_numcodecs_decodes_a_chunk(dtype: str, order: str) -> None:
     np.testing.assert_array_equal(np.frombuffer(plain, np.dtype(dtype).newbyteorder("<")).reshape(16, 32), values)
 
 
+@pytest.mark.parametrize("is_classes", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_header_says_what_the_metadata_say(dtype: str) -> None:
-    """Blosc's own header (its README): flags bit 2 bit shuffle, bits 5 to 7 the compressor, then the item size."""
-    values = np.zeros((64, 64), dtype)
-    _, _, flags, typesize, size, _, stored = struct.unpack("<BBBBIII", shards.encode_chunk(values)[:16])
-    codecs = shards.chunk_codecs(values.dtype, checksum=False)
+def test_the_header_says_what_the_metadata_say(dtype: str, is_classes: bool) -> None:
+    """Blosc's own header (its README): flags bit 0 byte and bit 2 bit shuffle, bits 5 to 7 the compressor; sizes."""
+    values = (np.arange(64 * 64) % 7).reshape(64, 64).astype(dtype)
+    codec = shards.codec_for(values.dtype, is_classes=is_classes)
+    data = shards.encode_chunk(values, codec)
+    _, _, flags, typesize, size, blocksize, stored = struct.unpack("<BBBBIII", data[:16])
+    codecs = shards.chunk_codecs(values.dtype, checksum=False, size=values.nbytes, codec=codec)
     configuration = codecs[1]["configuration"]
     assert codecs[0]["name"] == "bytes"
     assert ("configuration" in codecs[0]) == (values.dtype.itemsize > 1)
     assert configuration["typesize"] == typesize == values.dtype.itemsize
-    assert (configuration["shuffle"], bool(flags & 4)) == ("bitshuffle", True)
+    shuffle = {0: "noshuffle", 1: "shuffle", 4: "bitshuffle"}[flags & 5]
+    assert configuration["shuffle"] == shuffle
     assert (configuration["cname"], flags >> 5) == ("zstd", 4)
-    assert (size, stored) == (values.nbytes, len(shards.encode_chunk(values)))
-    assert [codec["name"] for codec in shards.chunk_codecs(values.dtype, checksum=True)] == ["bytes", "blosc", "crc32c"]
+    assert configuration["blocksize"] == blocksize == size == values.nbytes
+    assert stored == len(data)
+    assert [item["name"] for item in shards.chunk_codecs(values.dtype, checksum=True)] == ["bytes", "blosc", "crc32c"]
+
+
+def test_classes_are_not_shuffled_by_bits() -> None:
+    """Bits of class codes mean nothing; those of imagery do, and floats pack best by bytes (docs/design.md)."""
+    assert shards.codec_for(np.dtype("uint8"), is_classes=True).shuffle == "noshuffle"
+    assert shards.codec_for(np.dtype("int32"), is_classes=True).shuffle == "shuffle"
+    assert shards.codec_for(np.dtype("uint8")).shuffle == "bitshuffle"
+    assert shards.codec_for(np.dtype("float32")).shuffle == "shuffle"
 
 
 def test_bytes_do_not_depend_on_the_thread_or_the_memory_layout() -> None:
@@ -98,6 +111,18 @@ def test_crc32c_is_castagnoli() -> None:
     assert data[32:36] == struct.pack("<I", 0x8A9136AA)
 
 
+def pieces_of(values: np.ndarray, valid: np.ndarray, *, chunk: int, side: int, fill: float) -> list[np.ndarray | None]:
+    """The chunks of one object, padded with fill, None where nothing is valid."""
+    whole = np.full((side, side), fill, values.dtype)
+    whole[: values.shape[0], : values.shape[1]] = values
+    there = np.zeros((side, side), bool)
+    there[: valid.shape[0], : valid.shape[1]] = valid
+    places = [
+        np.s_[row : row + chunk, col : col + chunk] for row in range(0, side, chunk) for col in range(0, side, chunk)
+    ]
+    return [whole[place] if there[place].any() else None for place in places]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
 @pytest.mark.parametrize("side", [None, 64, 128])
 def test_zarr_python_reads_whole_and_in_part(dtype: str, side: int | None) -> None:
@@ -117,8 +142,7 @@ def test_zarr_python_reads_whole_and_in_part(dtype: str, side: int | None) -> No
     for row in range(0, shape[0], step):
         for col in range(0, shape[1], step):
             where = np.s_[row : row + step, col : col + step]
-            pieces = shards.cut(values[where], valid[where], chunk=chunk, side=step, fill=fill)
-            assert len(pieces) == (step // chunk) ** 2
+            pieces = pieces_of(values[where], valid[where], chunk=chunk, side=step, fill=fill)
             encoded = [None if piece is None else shards.encode_chunk(piece) for piece in pieces]
             data = encoded[0] if side is None else shards.encode_shard(encoded)
             if any(piece is not None for piece in pieces):
@@ -127,20 +151,3 @@ def test_zarr_python_reads_whole_and_in_part(dtype: str, side: int | None) -> No
     np.testing.assert_array_equal(opened[...], values)
     for part in (np.s_[0:1, 0:1], np.s_[31:33, 30:70], np.s_[199:200, 149:150], np.s_[70:130, 60:140], np.s_[5, 3:9]):
         np.testing.assert_array_equal(opened[part], values[part])
-
-
-def test_cut_pads_with_fill_and_leaves_out_what_holds_no_data() -> None:
-    """P-23: the part of a chunk beyond the array's edge is fill; a chunk counts if one pixel of it is valid."""
-    values = np.arange(5 * 7, dtype=np.int16).reshape(5, 7)
-    valid = np.zeros((5, 7), bool)
-    valid[4, 6] = valid[0, 0] = True
-    pieces = shards.cut(values, valid, chunk=4, side=8, fill=-1)
-    assert [piece is not None for piece in pieces] == [True, False, False, True]
-    first, last = pieces[0], pieces[3]
-    assert first is not None
-    assert last is not None
-    np.testing.assert_array_equal(first, values[:4, :4])
-    np.testing.assert_array_equal(last[:1, :3], values[4:, 4:])
-    assert (last[1:] == -1).all()
-    assert (last[:, 3:] == -1).all()
-    assert last.shape == (4, 4)

@@ -26,7 +26,7 @@ from pyramids import ArraySource, Slice
 if TYPE_CHECKING:
     from pathlib import Path
 
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
 def read(source: ArraySource, window: Window, *slices: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def test_each_dtype_and_byte_order_reads_as_it_is(dtype: str, order: str) -> Non
     np.testing.assert_array_equal(builds.read(store, "0/v"), values)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int64", "uint64", "float16", "complex64", "U3", "datetime64[s]", "object"])
+@pytest.mark.parametrize("dtype", ["bool", "float16", "complex64", "U3", "datetime64[s]", "object"])
 def test_unsupported_dtypes_are_refused(dtype: str) -> None:
     """B14: at plan."""
     values = np.zeros((40, 50)).astype(dtype) if dtype != "datetime64[s]" else np.zeros((40, 50), "M8[s]")
@@ -195,6 +195,41 @@ def test_missing_values_are_those_of_the_attributes(key: str) -> None:
     _, valid = read(source, Window(0, 0, 40, 50), (0, 0))
     assert np.argwhere(~valid[0]).tolist() == [[3, 4]]
     assert ArraySource(data_array(values, attrs={key: -9999}), nodata=7).variables[0].nodata == 7
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("int64", 2**53 + 1), ("int64", -(2**63)), ("uint64", 2**64 - 1)])
+@pytest.mark.parametrize("is_scalar", [True, False])
+def test_missing_values_of_64_bits_are_exact(dtype: str, value: int, is_scalar: bool) -> None:
+    """P-7: float64 holds none of their neighbours."""
+    stated = np.dtype(dtype).type(value) if is_scalar else value
+    nodata = ArraySource(data_array(scene(dtype, (5, 4)), attrs={"_FillValue": stated})).variables[0].nodata
+    assert nodata == value
+    assert isinstance(nodata, int)
+
+
+def test_blocks_of_values_in_memory_are_of_a_handy_size() -> None:
+    source = ArraySource(data_array(scene("uint8", (600, 100))))
+    assert (source.block_shape, source.resident_bytes, source.coverage()) == ((512, 100), 0, None)
+
+
+def test_blocks_are_those_of_dask() -> None:
+    """The largest, where dask's last chunk is a rest or variables differ."""
+    array = data_array(scene("uint8", (2, 100, 90)), dims=("band", "y", "x"))
+    assert ArraySource(array.chunk({"band": 1, "y": 30, "x": 50})).block_shape == (30, 50)
+    both = xr.Dataset({"a": array.chunk({"y": 30, "x": 50}), "b": array.chunk({"y": 40, "x": 20})})
+    assert ArraySource(both).block_shape == (40, 50)
+
+
+def test_blocks_are_those_of_the_file(tmp_path: Path) -> None:
+    """As xarray's backends note them, here of a Zarr v2 array."""
+    data_array(scene("uint8", (100, 90))).to_dataset().to_zarr(
+        tmp_path / "in.zarr",
+        zarr_format=2,
+        consolidated=False,
+        encoding={"v": {"chunks": (32, 16), "grid_mapping": "spatial_ref"}},
+    )
+    opened = xr.open_zarr(tmp_path / "in.zarr", chunks=None, consolidated=False, decode_coords="all")
+    assert ArraySource(opened).block_shape == (32, 16)
 
 
 @pytest.mark.parametrize(

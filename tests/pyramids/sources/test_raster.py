@@ -9,13 +9,19 @@ import dataclasses
 import functools
 import math
 import shutil
+import struct
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
 import pytest
 import rasterio
+import rasterio.env
+import rasterio.shutil
 import rasterio.warp
 import rioxarray  # noqa: F401 - registers the `.rio` accessor
 import xarray as xr
@@ -36,10 +42,11 @@ from geozarr import (
     Window,
 )
 from pyramids import Plan, RasterSource, Slice
+from pyramids.sources import raster
 
-if TYPE_CHECKING:
-    from pathlib import Path
+DESCRIPTORS = Path("/proc/self/fd")  # Linux: links to the files that the process has open
 
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 RGB = ("red", "green", "blue")
 ONE = ("b1",)
 
@@ -78,6 +85,7 @@ IN_SCOPE: dict[str, tuple[tuple[str, ...], str, float | None]] = {
     "gpm_1d.20240617.tif": (ONE, "uint16", None),
     "image_171px.tif": (RGB, "uint8", None),
     "int16_albers_nodata.tif": (ONE, "int16", -9999),
+    "int64.tif": (ONE, "int64", None),
     "inverted_lat.tif": (ONE, "float32", -9999),
     "laea_colormap.tif": (ONE, "uint8", None),
     "landsat8_B4.tif": (ONE, "uint16", None),
@@ -120,7 +128,6 @@ REFUSED: dict[str, tuple[type[GeoZarrError], str]] = {
     "float_nan.tif": (MetadataError, "crs"),
     "geoloc_latitude_including_pole.tif": (MetadataError, "transform"),
     "geoloc_longitude_including_pole.tif": (MetadataError, "transform"),
-    "int64.tif": (UnsupportedError, "int64"),
     "mask_8bit.tif": (MetadataError, "transform"),
     "rotated.tif": (MetadataError, "crs"),
     "LF20_F40_220.csv": (StoreError, "LF20_F40_220.csv"),
@@ -392,7 +399,7 @@ def write(path: Path, values: np.ndarray, **profile: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
 def test_each_dtype_and_byte_order_reads_as_written(tmp_path: Path, dtype: str, endian: str) -> None:
     """B14."""
@@ -406,7 +413,7 @@ def test_each_dtype_and_byte_order_reads_as_written(tmp_path: Path, dtype: str, 
     np.testing.assert_array_equal(builds.read(store, "0/b2"), values[1])
 
 
-@pytest.mark.parametrize("dtype", ["int64", "uint64", "complex64", "complex128", "float16"])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "float16"])
 def test_unsupported_dtypes_are_refused_at_plan(tmp_path: Path, dtype: str) -> None:
     """B14."""
     kind = {"float16": "CFloat32"}.get(dtype)
@@ -506,6 +513,34 @@ def test_a_float_nodata_is_compared_in_the_dtype_of_the_data(tmp_path: Path) -> 
     source = RasterSource(write(tmp_path / "x.tif", values), nodata=-3.4028235e38)
     assert source.variables[0].nodata == float(np.finfo(np.float32).min)
     assert np.argwhere(~source.read(Window(0, 0, 8, 8), [Slice(0, 0)]).valid[0]).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("int64", 2**53 + 1), ("int64", -(2**63)), ("int64", 2**63 - 1), ("uint64", 2**64 - 1), ("int64", -9999)],
+)
+def test_a_nodata_of_64_bits_is_exact(tmp_path: Path, dtype: str, nodata: int) -> None:
+    """P-3, P-7: rasterio hands on a float64, or nothing; its neighbours are data."""
+    values = np.full((1, 8, 8), nodata, dtype)
+    values[0, 0, 0] = nodata - 1 if nodata > 0 else nodata + 1
+    write(tmp_path / "plain.tif", values)
+    kind = "Int64" if dtype == "int64" else "UInt64"
+    inner = "<SimpleSource><SourceFilename relativeToVRT='1'>plain.tif</SourceFilename></SimpleSource>"
+    bands = f'<VRTRasterBand dataType="{kind}" band="1"><NoDataValue>{nodata}</NoDataValue>{inner}</VRTRasterBand>'
+    rasterio.shutil.copy(vrt(tmp_path, bands=bands), tmp_path / "x.tif", driver="GTiff")
+    source = RasterSource(tmp_path / "x.tif")
+    assert source.variables[0].nodata == nodata
+    assert isinstance(source.variables[0].nodata, int)
+    found = source.read(Window(0, 0, 8, 8), [Slice(0, 0)])
+    np.testing.assert_array_equal(found.values, values)
+    assert np.argwhere(found.valid[0]).tolist() == [[0, 0]]
+
+
+def test_64_bits_without_a_nodata_are_all_data(tmp_path: Path) -> None:
+    values = np.arange(64, dtype=np.int64).reshape(1, 8, 8) << 50
+    source = RasterSource(write(tmp_path / "x.tif", values))
+    assert source.variables[0].nodata is None
+    assert source.read(Window(0, 0, 8, 8), [Slice(0, 0)]).valid.all()
 
 
 def test_nan_is_missing_beside_a_nodata(tmp_path: Path) -> None:
@@ -713,6 +748,211 @@ def test_many_threads_read_the_same(tmp_path: Path) -> None:
         found = list(pool.map(lambda window: source.read(window, [Slice(0, 0), Slice(1, 0)]), windows))
     for window, pixels in zip(windows, found, strict=True):
         np.testing.assert_array_equal(pixels.values, values[(slice(None), *window.slices)])
+
+
+def test_threads_leave_the_filters_of_warnings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the process's: what one thread restores is not what the other found."""
+    source = RasterSource(write(tmp_path / "x.tif", builds.scene("int16", (1, 40, 30))))
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("filters are changed where many threads run")
+
+    monkeypatch.setattr(warnings, "catch_warnings", forbidden)
+    with ThreadPoolExecutor(1) as pool:
+        pixels = pool.submit(source.read, Window(0, 0, 40, 30), [Slice(0, 0)]).result()
+    assert pixels.values.shape == (1, 40, 30)
+
+
+def open_files(path: Path) -> int:
+    """How many file descriptors of this process are open on a file."""
+    return sum(entry.resolve() == path.resolve() for entry in DESCRIPTORS.iterdir())
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="no list of open files on this system")
+def test_a_source_that_is_dropped_closes_its_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tif", builds.scene("int16", (1, 40, 30)))
+    barrier = threading.Barrier(3)
+
+    def read(source: RasterSource) -> None:
+        barrier.wait(timeout=60)  # so that each is another thread's
+        source.read(Window(0, 0, 4, 3), [Slice(0, 0)])
+
+    with ThreadPoolExecutor(3) as pool:
+        source = RasterSource(path)
+        for done in [pool.submit(read, source) for _ in range(3)]:
+            done.result()
+        assert open_files(path) == 3
+        del source, done
+        assert open_files(path) == 0
+
+
+TILES = {"tiled": True, "blockxsize": 64, "blockysize": 32}
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (TILES, (32, 64)),
+        ({"blockysize": 5}, (5, 70)),
+        ({"blockysize": 2300, "compress": "deflate"}, (2300, 70)),  # one strip, which GDAL would show row by row
+    ],
+)
+def test_blocks_are_tiles_or_strips(tmp_path: Path, profile: dict[str, Any], expected: tuple[int, int]) -> None:
+    source = RasterSource(write(tmp_path / "x.tif", np.zeros((1, 2300, 70), np.uint8), **profile))
+    assert (source.block_shape, source.resident_bytes) == (expected, 0)
+
+
+def sparse(path: Path, held: dict[int, list[tuple[int, int]]], **profile: Any) -> RasterSource:
+    """Write a GeoTIFF of 100 x 150 pixels in 4 x 3 blocks of 32 x 64, some of them for some bands."""
+    options = profile.pop("options", {})
+    colours = profile.pop("colours", None)
+    settings = {"driver": "GTiff", "height": 100, "width": 150, "count": len(held), "dtype": "uint8", "nodata": 0}
+    settings |= TILES | {"crs": "EPSG:32631", "transform": Affine(30, 0, 500000, 0, -30, 5000000), "SPARSE_OK": True}
+    with rasterio.open(path, "w", **(settings | {"interleave": "band"} | profile)) as dataset:
+        if colours is not None:
+            dataset.colorinterp = colours
+        for band, blocks in held.items():
+            for row, col in blocks:
+                part = rasterio.windows.Window(col * 64, row * 32, min(64, 150 - col * 64), min(32, 100 - row * 32))
+                dataset.write(np.full((part.height, part.width), 9, settings["dtype"]), band, window=part)
+    return RasterSource(path, **options)
+
+
+@pytest.mark.parametrize(
+    ("held", "profile"),
+    [
+        ({1: [(0, 0), (3, 2), (1, 1)]}, {}),
+        ({1: [(0, 0)], 2: [(3, 2), (1, 1)]}, {}),
+        ({1: [(0, 0), (3, 2), (1, 1)], 2: [(1, 1)]}, {"interleave": "pixel"}),
+        ({1: [(0, 0), (3, 2), (1, 1)]}, {"nodata": 7}),
+        ({1: [(0, 0), (3, 2), (1, 1)]}, {"dtype": "float32", "nodata": math.nan}),
+        ({1: [(0, 0), (3, 2), (1, 1)]}, {"nodata": None, "options": {"nodata": 0}}),
+        ({1: [(0, 0), (3, 2), (1, 1)]}, {"compress": "deflate"}),
+        ({1: [(0, 0)], 2: [(3, 2), (1, 1)]}, {"options": {"bands": "axis"}}),
+    ],
+    ids=str,
+)
+def test_blocks_that_a_sparse_file_leaves_out_hold_no_data(
+    tmp_path: Path, held: dict[int, list[tuple[int, int]]], profile: dict[str, Any]
+) -> None:
+    """P-28: a block is covered where any band holds it; the others read as nodata."""
+    source = sparse(tmp_path / "x.tif", held, **profile)
+    covered = source.coverage()
+    assert covered is not None
+    assert covered.shape == (4, 3)
+    assert np.argwhere(covered).tolist() == [[0, 0], [1, 1], [3, 2]]
+    slices = [Slice(index, n) for index, one in enumerate(source.variables) for n in range(one.slice_count)]
+    valid = source.read(Window(0, 0, 100, 150), slices).valid.any(axis=0)
+    for row, col in np.ndindex(4, 3):
+        assert valid[row * 32 : row * 32 + 32, col * 64 : col * 64 + 64].any() == covered[row, col]
+
+
+def test_an_alpha_band_alone_tells_which_blocks_hold_data(tmp_path: Path) -> None:
+    colours = [ColorInterp.gray, ColorInterp.alpha]
+    source = sparse(tmp_path / "x.tif", {1: [(0, 0), (2, 2)], 2: [(0, 0)]}, nodata=None, colours=colours)
+    assert source.has_alpha
+    covered = source.coverage()
+    assert covered is not None
+    assert np.argwhere(covered).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"nodata": None},  # an absent block is zeros, which are data
+        {"nodata": 7, "options": {"nodata": 0}},  # an absent block is sevens, which are data here
+    ],
+)
+def test_absent_blocks_that_read_as_data_tell_nothing(tmp_path: Path, profile: dict[str, Any]) -> None:
+    source = sparse(tmp_path / "x.tif", {1: [(0, 0)]}, **profile)
+    assert source.coverage() is None
+    assert source.read(Window(40, 70, 1, 1), [Slice(0, 0)]).valid.all()
+
+
+def test_coverage_is_for_geotiff_without_a_mask_and_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert RasterSource(vrt(tmp_path)).coverage() is None
+    mask = np.full((90, 80), 255, np.uint8)
+    assert RasterSource(write(tmp_path / "m.tif", builds.scene("uint8", (1, 90, 80)), mask=mask)).coverage() is None
+    source = sparse(tmp_path / "x.tif", {1: [(0, 0)], 2: []})
+    monkeypatch.setattr(raster, "MOST_BLOCKS", 24)  # 4 x 3 blocks of 2 bands
+    assert source.coverage() is not None
+    monkeypatch.setattr(raster, "MOST_BLOCKS", 23)
+    assert source.coverage() is None
+
+
+def test_a_file_that_leaves_nothing_out_is_covered(tmp_path: Path) -> None:
+    covered = RasterSource(write(tmp_path / "x.tif", builds.scene("uint8", (3, 100, 150)), **TILES)).coverage()
+    assert covered is not None
+    assert covered.shape == (4, 3)
+    assert covered.all()
+
+
+def test_a_large_block_is_decoded_once_for_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-29: whatever becomes of the file, the block stays in memory, and there is one handle."""
+    monkeypatch.setattr(raster, "LARGE_BLOCK", 2300 * 70)
+    path = tmp_path / "x.tif"
+    values = builds.scene("uint8", (1, 2300, 70))
+    source = RasterSource(write(path, values, blockysize=2300, compress="deflate"))
+    source.read(Window(0, 0, 1, 1), [Slice(0, 0)])
+    header = path.read_bytes()[:8]
+    path.write_bytes(header + bytes(path.stat().st_size - 8))
+    windows = list(Window(0, 0, 2300, 70).split(height=500, width=30))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda window: source.read(window, [Slice(0, 0)]), windows))
+    for window, pixels in zip(windows, found, strict=True):
+        np.testing.assert_array_equal(pixels.values[0], values[0][window.slices])
+
+
+def strip_bytes(path: Path) -> int:
+    """StripByteCounts of a little-endian TIFF of one strip (TIFF 6.0, section 2 and tag 279)."""
+    data = path.read_bytes()
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, directory)
+    entries = [struct.unpack_from("<HHII", data, directory + 2 + 12 * number) for number in range(count)]
+    return next(value for tag, _, _, value in entries if tag == 279)
+
+
+def test_large_blocks_are_counted_and_gdal_gets_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded block, as it lies in the file, and 16 MiB; for as long as the source lives."""
+    monkeypatch.setattr(raster, "LARGE_BLOCK", 2300 * 70)
+    monkeypatch.setattr(raster, "BLOCK_CACHE", 2**20)
+    path = write(tmp_path / "x.tif", builds.scene("uint8", (1, 2300, 70)), blockysize=2300, compress="deflate")
+    source = RasterSource(path)
+    assert source.resident_bytes == 2300 * 70 + strip_bytes(path) + 16 * 2**20
+    assert rasterio.env.get_gdal_config("GDAL_CACHEMAX") == 2300 * 70 + 16 * 2**20
+    other = RasterSource(write(tmp_path / "y.tif", np.zeros((1, 8, 8), np.uint8)))
+    assert (other.resident_bytes, rasterio.env.get_gdal_config("GDAL_CACHEMAX")) == (0, 2300 * 70 + 16 * 2**20)
+    del source
+    assert rasterio.env.get_gdal_config("GDAL_CACHEMAX") == 2**20
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype", "interleave", "rows", "expected"),
+    [
+        (1, "float32", "band", 2300, 4 * 2300 * 70),
+        (3, "uint8", "pixel", 2300, 3 * 2300 * 70),
+        (3, "uint8", "band", 2300, 3 * 2300 * 70),
+        (1, "float32", "band", 1200, 2 * 4 * 1200 * 70),  # windows on the border need two
+    ],
+)
+def test_gdal_keeps_what_windows_need(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    dtype: str,
+    interleave: str,
+    rows: int,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(raster, "LARGE_BLOCK", 1200 * 70)
+    monkeypatch.setattr(raster, "BLOCK_CACHE", 0)
+    values = np.zeros((count, 2300, 70), dtype)
+    path = write(tmp_path / "x.tif", values, blockysize=rows, interleave=interleave, compress="deflate")
+    source = RasterSource(path)
+    assert rasterio.env.get_gdal_config("GDAL_CACHEMAX") == expected + 16 * 2**20
+    assert source.block_shape == (rows, 70)
 
 
 def test_the_fingerprint_follows_the_file(tmp_path: Path) -> None:

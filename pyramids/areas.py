@@ -1,0 +1,319 @@
+"""Kernels that look at all source pixels that a target pixel shares area with.
+
+`average` and `sum` weigh each pixel by the part of it that the target pixel covers; `mode` takes the value that covers
+most (of equal ones the smallest), `median` the value up to which half of the area is covered (the mean of two where
+that is a tie, as numpy has it); `min`, `max` and `bit-or` take every pixel that is touched.
+
+Where rows and columns stay rows and columns, shares are exact: the overlap of two intervals along each axis. A target
+pixel that lies askew in the source is taken as 4 x 4 upright pieces of the same area.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+
+from pyramids.control import fill_row
+from pyramids.points import _store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyramids.control import Lattice
+
+NEGLIGIBLE = 1e-6  # of a pixel's side, or of a cell's area: less is rounding noise of the positions
+PIECES = 4  # along a side of a cell that lies askew
+_MOST_BOXES = 3 * PIECES * PIECES  # a cell on the seam of longitudes is looked for on both sides of it
+_EXTREMES = {"min": 0, "max": 1, "bit-or": 2}
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+def resample(
+    method: str,
+    source: tuple[NDArray[Any], NDArray[np.bool_], bool, tuple[int, int]],
+    lattice: Lattice,
+    target: tuple[NDArray[Any], NDArray[np.bool_], tuple[int, int], tuple[int, int]],
+    fill: NDArray[Any],
+    rules: tuple[float, float, bool, bool],
+    turn: tuple[float, float],
+) -> None:
+    """Run the kernel of a method; parameters as `points.resample`, the lattice being that of the pixels' corners."""
+    values, mask, has_mask, offset = source
+    if method in ("average", "sum"):
+        _total(values, mask, has_mask, offset, lattice, *target, fill, rules, turn, method == "average")
+    elif method in _EXTREMES:
+        kernel = _combined if method == "bit-or" else _extreme
+        kernel(values, mask, has_mask, offset, lattice, *target, fill, turn, _EXTREMES[method])
+    else:
+        _ranked(values, mask, has_mask, offset, lattice, *target, fill, rules, turn, method == "median")
+
+
+@_jit
+def _beside_first(x, y, first_x, first_y, turn, around):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Bring a corner to within half a turn of the cell's first corner."""
+    if around > 0.0:
+        k = np.rint(((x - first_x) * turn[0] + (y - first_y) * turn[1]) / around)
+        return x - k * turn[0], y - k * turn[1]
+    return x, y
+
+
+@_jit
+def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Cut a cell into upright boxes (left, right, top, bottom) in pixels of the window; return their number and area.
+
+    `cols` and `rows` hold the corners above and below, shape (2, col + 1). No box where a corner has no position.
+    """
+    around = turn[0] * turn[0] + turn[1] * turn[1]
+    x00, y00 = cols[0, j], rows[0, j]
+    x01, y01 = _beside_first(cols[0, j + 1], rows[0, j + 1], x00, y00, turn, around)
+    x10, y10 = _beside_first(cols[1, j], rows[1, j], x00, y00, turn, around)
+    x11, y11 = _beside_first(cols[1, j + 1], rows[1, j + 1], x00, y00, turn, around)
+    # The middles of the four edges span the cell: exact where rows and columns stay rows and columns.
+    left_x, left_y = (x00 + x10) / 2, (y00 + y10) / 2
+    right_x, right_y = (x01 + x11) / 2, (y01 + y11) / 2
+    top_x, top_y = (x00 + x01) / 2, (y00 + y01) / 2
+    bottom_x, bottom_y = (x10 + x11) / 2, (y10 + y11) / 2
+    ax, ay = right_x - left_x, right_y - left_y  # one target column on
+    bx, by = bottom_x - top_x, bottom_y - top_y  # one target row on
+    if np.isnan(ax + ay + bx + by):
+        return 0, 0.0
+    if ay == 0.0 and bx == 0.0 and around == 0.0:
+        boxes[0, 0], boxes[0, 1] = min(left_x, right_x) - offset[1], max(left_x, right_x) - offset[1]
+        boxes[0, 2], boxes[0, 3] = min(top_y, bottom_y) - offset[0], max(top_y, bottom_y) - offset[0]
+        return 1, abs(ax * by)
+    width, height = np.hypot(ax, bx), np.hypot(ay, by)
+    askew = min(abs(ay), abs(by)) > 0.05 * height or min(abs(ax), abs(bx)) > 0.05 * width
+    pieces = PIECES if askew else 1
+    area = abs(ax * by - ay * bx)
+    if askew and width * height > 0.0:
+        shrink = np.sqrt(area / (width * height))
+        width, height = width * shrink, height * shrink
+    else:
+        width, height = max(abs(ax), abs(bx)), max(abs(ay), abs(by))
+    middle_x, middle_y = (left_x + right_x) / 2, (top_y + bottom_y) / 2
+    half_x, half_y = width / (2 * pieces), height / (2 * pieces)
+    count = 0
+    turns = 1 if around > 0.0 else 0  # a cell on the seam covers pixels a turn before or after its corners
+    for k in range(-turns, turns + 1):
+        for p in range(pieces):
+            v = (p + 0.5) / pieces - 0.5
+            for q in range(pieces):
+                u = (q + 0.5) / pieces - 0.5
+                x = middle_x + k * turn[0] + u * ax + v * bx - offset[1]
+                y = middle_y + k * turn[1] + u * ay + v * by - offset[0]
+                boxes[count, 0], boxes[count, 1] = x - half_x, x + half_x
+                boxes[count, 2], boxes[count, 3] = y - half_y, y + half_y
+                count += 1
+    return count, area
+
+
+@_jit
+def _span(low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """First pixel and the one after the last that an interval touches."""
+    return max(0, np.int64(np.floor(low))), min(size, np.int64(np.ceil(high)))
+
+
+@_jit
+def _share(low, high, pixel):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Part of a pixel's side that an interval covers."""
+    return min(high, pixel + 1.0) - max(low, np.float64(pixel))
+
+
+@_jit
+def _total(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_mean):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
+    exact = np.empty((values.shape[0], size[1]))
+    boxes = np.empty((_MOST_BOXES, 4))
+    height, width = values.shape[1:]
+    for i in range(size[0]):
+        fill_row(lattice, i, cols[0], rows[0])
+        fill_row(lattice, i + 1, cols[1], rows[1])
+        for j in range(size[1]):
+            count, area = _boxes(cols, rows, j, offset, turn, boxes)
+            for b in range(values.shape[0]):
+                m = min(b, mask.shape[0] - 1)
+                total = 0.0
+                weights = 0.0
+                for n in range(count):
+                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+                    first, last = _span(left, right, width)
+                    for r in range(*_span(top, bottom, height)):
+                        along = _share(top, bottom, r)
+                        if along <= NEGLIGIBLE:
+                            continue
+                        for c in range(first, last):
+                            across = _share(left, right, c)
+                            if across > NEGLIGIBLE and (not has_mask or mask[m, r, c]):
+                                total += along * across * np.float64(values[b, r, c])
+                                weights += along * across
+                if weights > NEGLIGIBLE * area:
+                    exact[b, j] = total / weights if is_mean else total
+                else:
+                    exact[b, j] = np.nan
+        for b in range(values.shape[0]):
+            _store(exact[b], rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
+
+
+@_jit
+def _extreme(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
+    boxes = np.empty((_MOST_BOXES, 4))
+    height, width = values.shape[1:]
+    for i in range(size[0]):
+        fill_row(lattice, i, cols[0], rows[0])
+        fill_row(lattice, i + 1, cols[1], rows[1])
+        for j in range(size[1]):
+            count, _ = _boxes(cols, rows, j, offset, turn, boxes)
+            for b in range(values.shape[0]):
+                m = min(b, mask.shape[0] - 1)
+                best = fill[b]
+                found = False
+                for n in range(count):
+                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+                    first, last = _span(left, right, width)
+                    for r in range(*_span(top, bottom, height)):
+                        if _share(top, bottom, r) <= NEGLIGIBLE:
+                            continue
+                        for c in range(first, last):
+                            if _share(left, right, c) > NEGLIGIBLE and (not has_mask or mask[m, r, c]):
+                                value = values[b, r, c]
+                                if not found or (value < best if kind == 0 else value > best):
+                                    best = value
+                                found = True
+                out[b, place[0] + i, place[1] + j] = best
+                out_valid[b, place[0] + i, place[1] + j] = found
+
+
+@_jit
+def _combined(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
+    boxes = np.empty((_MOST_BOXES, 4))
+    height, width = values.shape[1:]
+    for i in range(size[0]):
+        fill_row(lattice, i, cols[0], rows[0])
+        fill_row(lattice, i + 1, cols[1], rows[1])
+        for j in range(size[1]):
+            count, _ = _boxes(cols, rows, j, offset, turn, boxes)
+            for b in range(values.shape[0]):
+                m = min(b, mask.shape[0] - 1)
+                flags = out.dtype.type(0)
+                found = False
+                for n in range(count):
+                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+                    first, last = _span(left, right, width)
+                    for r in range(*_span(top, bottom, height)):
+                        if _share(top, bottom, r) <= NEGLIGIBLE:
+                            continue
+                        for c in range(first, last):
+                            if _share(left, right, c) > NEGLIGIBLE and (not has_mask or mask[m, r, c]):
+                                flags |= values[b, r, c]
+                                found = True
+                out[b, place[0] + i, place[1] + j] = flags if found else fill[b]
+                out_valid[b, place[0] + i, place[1] + j] = found
+
+
+@_jit
+def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_median):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
+    boxes = np.empty((_MOST_BOXES, 4))
+    found_values = np.empty(64, values.dtype)
+    found_weights = np.empty(64, np.float64)
+    middle = np.empty(1)
+    height, width = values.shape[1:]
+    for i in range(size[0]):
+        fill_row(lattice, i, cols[0], rows[0])
+        fill_row(lattice, i + 1, cols[1], rows[1])
+        for j in range(size[1]):
+            count, area = _boxes(cols, rows, j, offset, turn, boxes)
+            for b in range(values.shape[0]):
+                m = min(b, mask.shape[0] - 1)
+                used = 0
+                total = 0.0
+                for n in range(count):
+                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+                    first, last = _span(left, right, width)
+                    for r in range(*_span(top, bottom, height)):
+                        along = _share(top, bottom, r)
+                        if along <= NEGLIGIBLE:
+                            continue
+                        for c in range(first, last):
+                            across = _share(left, right, c)
+                            if across <= NEGLIGIBLE or (has_mask and not mask[m, r, c]):
+                                continue
+                            total += along * across
+                            # Distinct values in ascending order, each with the area it covers.
+                            value = values[b, r, c]
+                            k = _search(found_values, used, value)
+                            if k < used and found_values[k] == value:
+                                found_weights[k] += along * across
+                                continue
+                            if used == found_values.shape[0]:
+                                found_values, found_weights = _grown(found_values), _grown(found_weights)
+                            for slot in range(used, k, -1):
+                                found_values[slot] = found_values[slot - 1]
+                                found_weights[slot] = found_weights[slot - 1]
+                            found_values[k] = value
+                            found_weights[k] = along * across
+                            used += 1
+                row, col = place[0] + i, place[1] + j
+                if not total > NEGLIGIBLE * area:
+                    out[b, row, col] = fill[b]
+                    out_valid[b, row, col] = False
+                elif is_median:
+                    k, is_tie = _middle(found_weights, used, total)
+                    if is_tie:
+                        middle[0] = np.float64(found_values[k]) / 2 + np.float64(found_values[k + 1]) / 2
+                        _store(middle, rules, fill[b], out[b], out_valid[b], row, col)
+                    else:
+                        out[b, row, col] = found_values[k]
+                        out_valid[b, row, col] = True
+                else:
+                    out[b, row, col] = found_values[_heaviest(found_weights, used)]
+                    out_valid[b, row, col] = True
+
+
+@_jit
+def _search(values, used, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """First of `used` ascending values that is not below a value."""
+    low, high = 0, used
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_jit
+def _grown(array):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    larger = np.empty(2 * array.shape[0], array.dtype)
+    larger[: array.shape[0]] = array
+    return larger
+
+
+@_jit
+def _heaviest(weights, used):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """First of the largest weights; areas that differ by rounding noise only are equal."""
+    best = 0
+    for k in range(1, used):
+        if weights[k] > weights[best] * (1.0 + NEGLIGIBLE):
+            best = k
+    return best
+
+
+@_jit
+def _middle(weights, used, total):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Index up to which half of the weight lies, and whether that half ends exactly there."""
+    half = total / 2
+    below = 0.0
+    for k in range(used):
+        below += weights[k]
+        if k + 1 < used and abs(below - half) <= NEGLIGIBLE * total:
+            return k, True
+        if below > half:
+            return k, False
+    return used - 1, False

@@ -1,0 +1,46 @@
+"""The C library's allocator, told not to give memory back between two chunks.
+
+Compressing a chunk of 1 MiB takes some 4 MiB for a moment, inside blosc. By default glibc maps such pieces afresh each
+time and returns them at once, so that every chunk pays for page faults: measured, 2.4 against 1.6 CPU seconds for
+encoding 1.4 GB. Other C libraries are left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
+_KEPT = 2**30  # bytes at the end of the heap that are not returned; the build's own bound is far stricter
+_MAPPED_FROM = 32 * 2**20  # bytes from which a piece is mapped by itself; the most that glibc takes
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Keep freed memory while a build runs, and give it back at the end.
+
+    The setting is the process's. glibc has no way back to its moving thresholds, so these stay; what is free is
+    returned all the same.
+    """
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    library.mallopt(_TRIM_THRESHOLD, _KEPT)
+    library.mallopt(_MMAP_THRESHOLD, _MAPPED_FROM)
+    try:
+        yield
+    finally:
+        library.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

@@ -1,0 +1,172 @@
+"""Chunks of blocks -> stored objects, each put once, as soon as it is complete.
+
+A chunk that stands for itself is put at once. Chunks of a shard are kept, encoded, until the walk leaves the block that
+holds the whole shard; what a worker cannot complete goes to whoever walks above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from geozarr import store as store_module
+from pyramids import shards
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geozarr.documents import ArrayLayout
+    from geozarr.store import Store
+    from geozarr.window import Window
+    from pyramids.meter import Meter
+    from pyramids.plan import Plan, PlannedVariable
+    from pyramids.scratch import Scratch
+
+
+@dataclass(frozen=True)
+class Track:
+    """One 2-D slice on its way up: which array it goes to, and where along the leading axes."""
+
+    variable: PlannedVariable
+    index: tuple[int, ...]
+
+
+class ShardPlace(NamedTuple):
+    """Which shard: level, number of the track, row and column among the shards of the level."""
+
+    level: int
+    track: int
+    row: int
+    col: int
+
+
+Pending = dict[ShardPlace, dict[int, bytes]]  # encoded chunks by their number in the shard
+
+
+class Objects:
+    """Encodes and stores the chunks of some tracks.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is built.
+    tracks : tuple of Track
+        The slices that are walked together.
+    store : obstore store
+        Where objects go.
+    meter : Meter
+        Is told of objects stored and time spent.
+    """
+
+    def __init__(self, plan: Plan, tracks: tuple[Track, ...], store: Store, meter: Meter) -> None:
+        self._plan = plan
+        self._tracks = tracks
+        self._store = store
+        self._meter = meter
+        self._layouts: dict[tuple[int, int], ArrayLayout] = {}
+        self.pending: Pending = {}
+
+    def add(
+        self,
+        level: int,
+        number: int,
+        window: Window,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        *,
+        is_whole: bool,
+        scratch: Scratch,
+    ) -> None:
+        """Encode the chunks of one block of a track that hold data.
+
+        Parameters
+        ----------
+        level, number : int
+            Level, and number of the track.
+        window : Window
+            Pixels of the block that lie in the level; starts at a chunk.
+        values, valid : ndarray, shape (row, col)
+            Of the window.
+        is_whole : bool
+            True where all pixels are valid.
+        scratch : Scratch
+            Of the worker.
+        """
+        layout = self._layout(level, number)
+        chunk = layout.chunk[-1]
+        for row in range(0, window.height, chunk):
+            for col in range(0, window.width, chunk):
+                where = np.s_[row : row + chunk, col : col + chunk]
+                if not is_whole and not valid[where].any():
+                    continue
+                with self._meter.stage("encode"):
+                    data = shards.encode_chunk(
+                        _whole_chunk(values[where], chunk, layout.fill_value, scratch),
+                        self._tracks[number].variable.codec,
+                    )
+                self._take(layout, level, number, (window.row + row) // chunk, (window.col + col) // chunk, data)
+
+    def _take(self, layout: ArrayLayout, level: int, number: int, row: int, col: int, data: bytes) -> None:
+        if layout.shard is None:
+            self._put(layout, level, number, row, col, data)
+            return
+        along = layout.shard[-1] // layout.chunk[-1]
+        place = ShardPlace(level, number, row // along, col // along)
+        self.pending.setdefault(place, {})[row % along * along + col % along] = data
+
+    def take(self, pending: Pending) -> None:
+        """Take over the chunks of shards that somebody else could not complete."""
+        for place, chunks in pending.items():
+            self.pending.setdefault(place, {}).update(chunks)
+
+    def complete(self, level: int, row: int, col: int) -> None:
+        """Store the shards that lie wholly in a block and below it."""
+        for place in [place for place in self.pending if self._lies_in(place, level, row, col)]:
+            self._store_shard(place)
+
+    def complete_all(self) -> None:
+        """Store what is left: nothing will be added."""
+        for place in list(self.pending):
+            self._store_shard(place)
+
+    def _lies_in(self, place: ShardPlace, level: int, row: int, col: int) -> bool:
+        if place.level > level:
+            return False
+        side = self._plan.block << (level - place.level)  # pixels of the block at the level of the shard
+        shard = (self._layout(place.level, place.track).shard or (0,))[-1]
+        return shard <= side and (place.row * shard // side, place.col * shard // side) == (row, col)
+
+    def _store_shard(self, place: ShardPlace) -> None:
+        layout = self._layout(place.level, place.track)
+        chunks = self.pending.pop(place)
+        count = ((layout.shard or layout.chunk)[-1] // layout.chunk[-1]) ** 2
+        with self._meter.stage("encode"):
+            data = shards.encode_shard(chunks.get(number) for number in range(count))
+        self._put(layout, place.level, place.track, place.row, place.col, data)
+
+    def _put(self, layout: ArrayLayout, level: int, number: int, row: int, col: int, data: bytes) -> None:
+        track = self._tracks[number]
+        key = layout.object_key(*track.index, row, col)
+        asset = self._plan.levels.levels[level].asset
+        with self._meter.stage("store"):
+            store_module.write_bytes(self._store, store_module.join(asset, track.variable.name, key), data)
+        self._meter.stored(len(data))
+
+    def _layout(self, level: int, number: int) -> ArrayLayout:
+        key = (level, number)
+        if key not in self._layouts:
+            self._layouts[key] = self._plan.layout(level, self._tracks[number].variable)
+        return self._layouts[key]
+
+
+def _whole_chunk(piece: NDArray[Any], chunk: int, fill: float, scratch: Scratch) -> NDArray[Any]:
+    """Copy pixels into a chunk of their own; at the edge of an array the rest is fill."""
+    if piece.shape == (chunk, chunk) and piece.flags.c_contiguous:
+        return piece
+    whole = scratch.array("chunk", (chunk, chunk), piece.dtype)
+    if piece.shape != (chunk, chunk):
+        whole.fill(fill)
+    whole[: piece.shape[0], : piece.shape[1]] = piece
+    return whole
