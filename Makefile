@@ -1,6 +1,7 @@
 # Every target makes the environment it needs from python3, pip, venv and the package registry alone.
 #   make demo | test | lint | bench | serve            with python3
 #   make test PYTHON=python3.13                        with another interpreter, in an environment of its own
+#   make bench BENCH_ARGS=--quick                      a minute's run instead of the full one; see benchmarks/README.md
 
 PYTHON ?= python3
 VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
@@ -32,7 +33,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench_build.py
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
