@@ -84,7 +84,7 @@ def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def] 
         boxes[0, 0], boxes[0, 1] = min(left_x, right_x) - offset[1], max(left_x, right_x) - offset[1]
         boxes[0, 2], boxes[0, 3] = min(top_y, bottom_y) - offset[0], max(top_y, bottom_y) - offset[0]
         return 1, abs(ax * by)
-    width, height = np.hypot(ax, bx), np.hypot(ay, by)
+    width, height = np.sqrt(ax * ax + bx * bx), np.sqrt(ay * ay + by * by)
     askew = min(abs(ay), abs(by)) > 0.05 * height or min(abs(ax), abs(bx)) > 0.05 * width
     pieces = PIECES if askew else 1
     area = abs(ax * by - ay * bx)
@@ -111,6 +111,37 @@ def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def] 
 
 
 @_jit
+def _upright(cols, rows, offset, turn, sides):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Make one box of each cell of a row, as `_boxes` does, where none lies askew; tell whether that is so.
+
+    `sides` is left, right, top, bottom and area, shape (5, col): arithmetic without branches, so that it is vectorised.
+    """
+    if turn[0] != 0.0 or turn[1] != 0.0:
+        return False
+    count = sides.shape[1]
+    is_askew = False
+    for j in range(count):
+        left_x, left_y = (cols[0, j] + cols[1, j]) / 2, (rows[0, j] + rows[1, j]) / 2
+        right_x, right_y = (cols[0, j + 1] + cols[1, j + 1]) / 2, (rows[0, j + 1] + rows[1, j + 1]) / 2
+        top_x, top_y = (cols[0, j] + cols[0, j + 1]) / 2, (rows[0, j] + rows[0, j + 1]) / 2
+        bottom_x, bottom_y = (cols[1, j] + cols[1, j + 1]) / 2, (rows[1, j] + rows[1, j + 1]) / 2
+        ax, ay = right_x - left_x, right_y - left_y
+        bx, by = bottom_x - top_x, bottom_y - top_y
+        width, height = np.sqrt(ax * ax + bx * bx), np.sqrt(ay * ay + by * by)
+        # Not written as "greater than": a corner without a position makes NaN, which must count as askew.
+        is_askew |= not ((min(abs(ay), abs(by)) <= 0.05 * height) & (min(abs(ax), abs(bx)) <= 0.05 * width))
+        is_exact = (ay == 0.0) & (bx == 0.0)
+        half_x, half_y = max(abs(ax), abs(bx)) / 2, max(abs(ay), abs(by)) / 2
+        middle_x, middle_y = (left_x + right_x) / 2, (top_y + bottom_y) / 2
+        sides[0, j] = min(left_x, right_x) - offset[1] if is_exact else middle_x - offset[1] - half_x
+        sides[1, j] = max(left_x, right_x) - offset[1] if is_exact else middle_x - offset[1] + half_x
+        sides[2, j] = min(top_y, bottom_y) - offset[0] if is_exact else middle_y - offset[0] - half_y
+        sides[3, j] = max(top_y, bottom_y) - offset[0] if is_exact else middle_y - offset[0] + half_y
+        sides[4, j] = abs(ax * by - ay * bx)
+    return not is_askew
+
+
+@_jit
 def _span(low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """First pixel and the one after the last that an interval touches."""
     return max(0, np.int64(np.floor(low))), min(size, np.int64(np.ceil(high)))
@@ -126,13 +157,19 @@ def _share(low, high, pixel):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
 def _total(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_mean):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
     exact = np.empty((values.shape[0], size[1]))
-    boxes = np.empty((_MOST_BOXES, 4))
+    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
     height, width = values.shape[1:]
     for i in range(size[0]):
         fill_row(lattice, i, cols[0], rows[0])
         fill_row(lattice, i + 1, cols[1], rows[1])
+        is_upright = _upright(cols, rows, offset, turn, sides)
         for j in range(size[1]):
-            count, area = _boxes(cols, rows, j, offset, turn, boxes)
+            count, area = 1, sides[4, j]
+            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
+                for k in range(4):
+                    boxes[0, k] = sides[k, j]
+            else:
+                count, area = _boxes(cols, rows, j, offset, turn, boxes)
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
                 total = 0.0
@@ -160,13 +197,19 @@ def _total(values, mask, has_mask, offset, lattice, out, out_valid, place, size,
 @_jit
 def _extreme(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
-    boxes = np.empty((_MOST_BOXES, 4))
+    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
     height, width = values.shape[1:]
     for i in range(size[0]):
         fill_row(lattice, i, cols[0], rows[0])
         fill_row(lattice, i + 1, cols[1], rows[1])
+        is_upright = _upright(cols, rows, offset, turn, sides)
         for j in range(size[1]):
-            count, _ = _boxes(cols, rows, j, offset, turn, boxes)
+            count, _ = 1, sides[4, j]
+            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
+                for k in range(4):
+                    boxes[0, k] = sides[k, j]
+            else:
+                count, _ = _boxes(cols, rows, j, offset, turn, boxes)
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
                 best = fill[b]
@@ -190,13 +233,19 @@ def _extreme(values, mask, has_mask, offset, lattice, out, out_valid, place, siz
 @_jit
 def _combined(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
-    boxes = np.empty((_MOST_BOXES, 4))
+    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
     height, width = values.shape[1:]
     for i in range(size[0]):
         fill_row(lattice, i, cols[0], rows[0])
         fill_row(lattice, i + 1, cols[1], rows[1])
+        is_upright = _upright(cols, rows, offset, turn, sides)
         for j in range(size[1]):
-            count, _ = _boxes(cols, rows, j, offset, turn, boxes)
+            count, _ = 1, sides[4, j]
+            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
+                for k in range(4):
+                    boxes[0, k] = sides[k, j]
+            else:
+                count, _ = _boxes(cols, rows, j, offset, turn, boxes)
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
                 flags = out.dtype.type(0)
@@ -218,7 +267,7 @@ def _combined(values, mask, has_mask, offset, lattice, out, out_valid, place, si
 @_jit
 def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_median):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
-    boxes = np.empty((_MOST_BOXES, 4))
+    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
     found_values = np.empty(64, values.dtype)
     found_weights = np.empty(64, np.float64)
     middle = np.empty(1)
@@ -226,10 +275,23 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
     for i in range(size[0]):
         fill_row(lattice, i, cols[0], rows[0])
         fill_row(lattice, i + 1, cols[1], rows[1])
+        is_upright = _upright(cols, rows, offset, turn, sides)
         for j in range(size[1]):
-            count, area = _boxes(cols, rows, j, offset, turn, boxes)
+            count, area = 1, sides[4, j]
+            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
+                for k in range(4):
+                    boxes[0, k] = sides[k, j]
+            else:
+                count, area = _boxes(cols, rows, j, offset, turn, boxes)
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
+                row, col = place[0] + i, place[1] + j
+                is_one, value, total = _one_value(values, b, mask, m, has_mask, boxes, count)
+                if is_one:
+                    found = total > NEGLIGIBLE * area
+                    out[b, row, col] = value if found else fill[b]
+                    out_valid[b, row, col] = found
+                    continue
                 used = 0
                 total = 0.0
                 for n in range(count):
@@ -258,7 +320,6 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
                             found_values[k] = value
                             found_weights[k] = along * across
                             used += 1
-                row, col = place[0] + i, place[1] + j
                 if not total > NEGLIGIBLE * area:
                     out[b, row, col] = fill[b]
                     out_valid[b, row, col] = False
@@ -273,6 +334,31 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
                 else:
                     out[b, row, col] = found_values[_heaviest(found_weights, used)]
                     out_valid[b, row, col] = True
+
+
+@_jit
+def _one_value(values, b, mask, m, has_mask, boxes, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Tell whether all that boxes touch is one value, as most of a map of classes is; that value, and the area."""
+    height, width = values.shape[1:]
+    value = values[b, 0, 0]
+    total = 0.0
+    for n in range(count):
+        left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+        first, last = _span(left, right, width)
+        for r in range(*_span(top, bottom, height)):
+            along = _share(top, bottom, r)
+            if along <= NEGLIGIBLE:
+                continue
+            for c in range(first, last):
+                across = _share(left, right, c)
+                if across <= NEGLIGIBLE or (has_mask and not mask[m, r, c]):
+                    continue
+                if total == 0.0:
+                    value = values[b, r, c]
+                elif values[b, r, c] != value:
+                    return False, value, total
+                total += along * across
+    return True, value, total
 
 
 @_jit

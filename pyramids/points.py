@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
+_UNKNOWN = 1.2345678e301  # stands for a result that is not known yet; such a result itself is computed twice
 _TAPS = {"cubic": 4, "lanczos": 6}
 _COSINES = tuple(math.cos(math.pi * k / 3) for k in range(-2, 4))
 _SINES = tuple(math.sin(math.pi * k / 3) for k in range(-2, 4))
@@ -163,31 +164,86 @@ def _gather(flat, width, index, across, down, fill, is_integer, line):  # type: 
 def _bilinear(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     height, width = values.shape[1:]
     cols, rows, exact = np.empty(size[1]), np.empty(size[1]), np.empty(size[1])
+    across, down = np.empty(size[1]), np.empty(size[1])
+    index = np.empty(size[1], np.int32)
     for i in range(size[0]):
         fill_row(lattice, i, cols, rows)
+        is_inside = _lie_inside(cols, rows, offset, height, width)
+        if is_inside:
+            for j in range(size[1]):
+                across[j], down[j] = cols[j], rows[j]
+            _split(across, down, offset, np.int32(width), index)
         for b in range(values.shape[0]):
             plane, valid = values[b], mask[min(b, mask.shape[0] - 1)]
-            for j in range(size[1]):
-                x, y = cols[j] - 0.5, rows[j] - 0.5
-                left, top = np.floor(x), np.floor(y)
-                r, c = np.int64(top) - offset[0], np.int64(left) - offset[1]
-                exact[j] = np.nan
-                if r >= 0 and c >= 0 and r + 1 < height and c + 1 < width:  # not so where a position is NaN
-                    p, q = np.uint64(r), np.uint64(c)
-                    one = np.uint64(1)
-                    count = 4
-                    if has_mask:
-                        upper, lower = valid[p], valid[p + one]
-                        count = np.int64(upper[q]) + upper[q + one] + lower[q] + lower[q + one]
-                        if count == 0:
-                            continue
-                    if count == 4:
-                        above, below = plane[p], plane[p + one]
-                        exact[j] = _between(above[q], above[q + one], below[q], below[q + one], x - left, y - top)
-                        if not np.isnan(exact[j]):
-                            continue
-                exact[j] = _bilinear_at(plane, valid, has_mask, cols[j], rows[j], offset)
+            if is_inside and has_mask:
+                _gather_valid(plane.ravel(), valid.ravel(), width, index, across, down, exact)
+                for j in range(size[1]):
+                    if exact[j] == _UNKNOWN:
+                        exact[j] = _bilinear_at(plane, valid, has_mask, cols[j], rows[j], offset)
+            elif is_inside:
+                line = out[b, place[0] + i, place[1] : place[1] + size[1]]
+                if _gather(plane.ravel(), width, index, across, down, fill[b], rules[2], line):
+                    out_valid[b, place[0] + i, place[1] : place[1] + size[1]] = True
+                    continue
+                for j in range(size[1]):
+                    exact[j] = _bilinear_at(plane, valid, has_mask, cols[j], rows[j], offset)
+            else:
+                _look(plane, valid, has_mask, cols, rows, offset, exact)
             _store(exact, rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
+
+
+@_jit
+def _look(plane, valid, has_mask, cols, rows, offset, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Interpolate a row that lies partly beyond the window."""
+    height, width = plane.shape
+    for j in range(exact.shape[0]):
+        x, y = cols[j] - 0.5, rows[j] - 0.5
+        left, top = np.floor(x), np.floor(y)
+        r, c = np.int64(top) - offset[0], np.int64(left) - offset[1]
+        exact[j] = np.nan
+        if np.isnan(x) or np.isnan(y) or r < -1 or c < -1 or r >= height or c >= width:
+            continue
+        if r >= 0 and c >= 0 and r + 1 < height and c + 1 < width:
+            p, q = np.uint64(r), np.uint64(c)
+            one = np.uint64(1)
+            count = 4
+            if has_mask:
+                upper, lower = valid[p], valid[p + one]
+                count = np.int64(upper[q]) + upper[q + one] + lower[q] + lower[q + one]
+                if count == 0:
+                    continue
+            if count == 4:
+                above, below = plane[p], plane[p + one]
+                exact[j] = _between(above[q], above[q + one], below[q], below[q + one], x - left, y - top)
+                if not np.isnan(exact[j]):
+                    continue
+        exact[j] = _bilinear_at(plane, valid, has_mask, cols[j], rows[j], offset)
+
+
+@_jit
+def _lie_inside(cols, rows, offset, height, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Tell whether the four pixels around each position of a row lie in the window; False where one has no position."""
+    top, left = offset[0] + 0.5, offset[1] + 0.5
+    bottom, right = offset[0] + height - 0.5, offset[1] + width - 0.5
+    is_inside = True
+    for j in range(cols.shape[0]):
+        is_inside &= (cols[j] >= left) & (cols[j] < right) & (rows[j] >= top) & (rows[j] < bottom)
+    return is_inside
+
+
+@_jit
+def _gather_valid(flat, valid, width, index, across, down, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Interpolate where all four pixels are valid; NaN where none is; `_UNKNOWN` where it takes a closer look."""
+    one, below = np.uint64(1), np.uint64(width)
+    for j in range(exact.shape[0]):
+        k = np.uint64(index[j])
+        count = np.int64(valid[k]) + valid[k + one] + valid[k + below] + valid[k + below + one]
+        value = _UNKNOWN if count > 0 else np.nan
+        if count == 4:
+            value = _between(flat[k], flat[k + one], flat[k + below], flat[k + below + one], across[j], down[j])
+            if np.isnan(value):
+                value = _UNKNOWN
+        exact[j] = value
 
 
 @_jit
