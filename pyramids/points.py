@@ -5,9 +5,9 @@ valid ones among them. `cubic` weighs 16: Catmull-Rom (Keys 1981, doi:10.1109/TA
 `lanczos` weighs 36: the sinc windowed by a sinc of three periods, its weights divided by their sum (as GDAL). Where one
 pixel of the 16 or 36 is missing, both fall back to bilinear.
 
-Rows of positions are turned into an index and two fractions a pixel, once for all slices; values are gathered with
-these. Where a window holds nothing but data, no mask is looked at. Both ways do the same arithmetic in the same order,
-so which one was taken never shows in a pixel.
+Rows of bilinear positions are turned into an index and two fractions a pixel, once for all slices; values are gathered
+with these. Where a window holds nothing but data, no mask is looked at. Every way does the same arithmetic in the same
+order, so which one was taken never shows in a pixel.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from pyramids.control import fill_row
+from pyramids.fold_cells import off_float
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +41,6 @@ def resample(
     target: tuple[NDArray[Any], NDArray[np.bool_], tuple[int, int], tuple[int, int]],
     fill: NDArray[Any],
     rules: tuple[float, float, bool, bool],
-    *,
-    is_whole: bool,
 ) -> None:
     """Run the kernel of a method.
 
@@ -59,14 +58,10 @@ def resample(
         Written where nothing is valid.
     rules : tuple
         Lowest and highest value, whether they are integers, whether `fill` means missing.
-    is_whole : bool
-        True where the window holds all neighbours of all positions, and all are valid.
     """
     values, mask, has_mask, offset = source
     if method == "nearest":
         _nearest(values, mask, has_mask, offset, lattice, *target, fill)
-    elif method == "bilinear" and is_whole:
-        _bilinear_whole(values, offset, lattice, *target, fill, rules)
     elif method == "bilinear":
         _bilinear(values, mask, has_mask, offset, lattice, *target, fill, rules)
     else:
@@ -100,13 +95,13 @@ def _nearest(values, mask, has_mask, offset, lattice, out, out_valid, place, siz
 
 
 @_jit
-def _split(cols, rows, offset, width, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _split(cols, rows, offset, width, index, across, down):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Turn positions into the flat index of the pixel before each, and how far beyond its centre they are."""
     for j in range(index.shape[0]):
         x, y = cols[j] - 0.5, rows[j] - 0.5  # centres are at halves
         left, top = np.floor(x), np.floor(y)
-        cols[j] = x - left
-        rows[j] = y - top
+        across[j] = x - left
+        down[j] = y - top
         index[j] = np.int32(np.int32(np.int32(top) - np.int32(offset[0])) * width) + np.int32(
             np.int32(left) - np.int32(offset[1])
         )
@@ -118,30 +113,6 @@ def _between(a, b, c, d, across, down):  # type: ignore[no-untyped-def]  # noqa:
     above = (1.0 - across) * np.float64(a) + across * np.float64(b)
     below = (1.0 - across) * np.float64(c) + across * np.float64(d)
     return (1.0 - down) * above + down * below
-
-
-@_jit
-def _bilinear_whole(values, offset, lattice, out, out_valid, place, size, fill, rules):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    width = np.int32(values.shape[2])
-    cols, rows, exact = np.empty(size[1]), np.empty(size[1]), np.empty(size[1])
-    index = np.empty(size[1], np.int32)
-    for i in range(size[0]):
-        fill_row(lattice, i, cols, rows)
-        _split(cols, rows, offset, width, index)
-        for b in range(values.shape[0]):
-            flat = values[b].ravel()
-            line = out[b, place[0] + i, place[1] : place[1] + size[1]]
-            if _gather(flat, width, index, cols, rows, fill[b], rules[2], line):
-                out_valid[b, place[0] + i, place[1] : place[1] + size[1]] = True
-                continue
-            # Rare: a result is not a number, or equals nodata.
-            for j in range(size[1]):
-                k = np.int64(index[j])
-                value = _between(flat[k], flat[k + 1], flat[k + width], flat[k + width + 1], cols[j], rows[j])
-                if np.isnan(value):
-                    value = _careful(values[b], values[b], False, k // width, k % width, cols[j], rows[j])
-                exact[j] = value
-            _store(exact, rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
 
 
 @_jit
@@ -170,9 +141,7 @@ def _bilinear(values, mask, has_mask, offset, lattice, out, out_valid, place, si
         fill_row(lattice, i, cols, rows)
         is_inside = _lie_inside(cols, rows, offset, height, width)
         if is_inside:
-            for j in range(size[1]):
-                across[j], down[j] = cols[j], rows[j]
-            _split(across, down, offset, np.int32(width), index)
+            _split(cols, rows, offset, np.int32(width), index, across, down)
         for b in range(values.shape[0]):
             plane, valid = values[b], mask[min(b, mask.shape[0] - 1)]
             if is_inside and has_mask:
@@ -415,4 +384,4 @@ def _beside(fill, exact, low, high, is_integer, out):  # type: ignore[no-untyped
             up = True
         one = out.dtype.type(1)
         return out.dtype.type(fill + one) if up else out.dtype.type(fill - one)
-    return np.nextafter(fill, out.dtype.type(np.inf if up else -np.inf))
+    return off_float(fill, exact)

@@ -109,8 +109,6 @@ def resample(
     if out is None:
         shape = (values.shape[0], rows, cols)
         out = np.empty(shape, values.dtype), np.empty(shape, np.bool_)
-    # Where all is valid and nothing lies beyond the window, kernels need not look where they read.
-    is_whole = valid is None and where.is_complete and window.contains(needed(where, method))
     mask = _EVERYWHERE if valid is None else valid
     fill = np.asarray(nodata, values.dtype)
     low, high = _range(values.dtype)
@@ -120,7 +118,7 @@ def resample(
     if is_area:
         areas.resample(method, source, where.lattice, target, fill, rules, turn)
     else:
-        points.resample(method, source, where.lattice, target, fill, rules, is_whole=is_whole)
+        points.resample(method, source, where.lattice, target, fill, rules)
     return out
 
 
