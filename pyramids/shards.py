@@ -57,7 +57,7 @@ def codec_for(dtype: np.dtype[Any], *, is_classes: bool = False) -> Codec:
         True where values are codes.
     """
     if dtype.kind == "f":
-        return Codec("shuffle", clevel=2)
+        return Codec("shuffle")
     if dtype.itemsize == 1 and is_classes:
         return Codec("noshuffle")
     if dtype.itemsize == 1 or (dtype.name == "uint16" and not is_classes):
