@@ -210,14 +210,15 @@ class Mapping:
             x, y = self._transformer.transform(x, y, errcheck=False)
         if self.source.crs.is_geographic:
             x = self._wrapped(x)
-        inverse = ~self.source.transform
-        with np.errstate(invalid="ignore", over="ignore"):
-            source_cols = inverse.a * x + inverse.b * y + inverse.c
-            source_rows = inverse.d * x + inverse.e * y + inverse.f
-        lost = ~(np.isfinite(source_cols) & np.isfinite(source_rows))
-        source_cols[lost] = np.nan
-        source_rows[lost] = np.nan
-        return _snapped(source_cols), _snapped(source_rows)
+        source_cols, source_rows = np.empty(cols.shape), np.empty(cols.shape)
+        x, y = _contiguous(x, y)
+        _to_pixels(x.ravel(), y.ravel(), self._to_source, source_cols.ravel(), source_rows.ravel())
+        return source_cols, source_rows
+
+    @cached_property
+    def _to_source(self) -> tuple[float, ...]:
+        """From coordinates of the source's CRS to its pixels."""
+        return tuple(map(float, tuple(~self.source.transform)[:6]))
 
     @cached_property
     def turn(self) -> tuple[float, float]:
@@ -258,18 +259,20 @@ class Mapping:
             indexing="ij",
         )
         node_cols, node_rows = self.exact(grid_cols, grid_rows)
-        worst = np.maximum(_error(_nine_points(node_cols)), _error(_nine_points(node_rows)))
-        coarse = (worst <= QUARTERED * TOLERANCE).reshape(around.height // CELL, around.width // CELL)
+        worst = np.maximum(lattice_error(node_cols), lattice_error(node_rows))
+        is_coarse = worst <= QUARTERED * TOLERANCE  # NaN is not, so that a cell with a lost point is cut
         which = np.full((around.height // SPACING, around.width // SPACING), -1, np.int32)
-        bad = np.argwhere(~np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1))
-        bad, cell_cols, cell_rows = self._refined(bad, around, offset=offset)
-        which[bad[:, 0], bad[:, 1]] = np.arange(bad.shape[0])
+        cell_cols = cell_rows = _NO_CELLS
+        if not is_coarse.all():
+            bad = np.argwhere(~np.repeat(np.repeat(is_coarse, 2, axis=0), 2, axis=1))
+            bad, cell_cols, cell_rows = self._refined(bad, around, offset=offset)
+            which[bad[:, 0], bad[:, 1]] = np.arange(bad.shape[0])
         lattice = Lattice(
             LATTICE,
             window.row - around.row,
             window.col - around.col,
-            np.ascontiguousarray(node_cols),
-            np.ascontiguousarray(node_rows),
+            node_cols,
+            node_rows,
             which,
             cell_cols,
             cell_rows,
@@ -282,15 +285,9 @@ class Mapping:
         self, cells: NDArray[np.intp], around: Window, *, offset: float
     ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
         """Keep those cells of `SPACING` pixels that the lattice does not describe; positions in them, cutting them."""
+        origin = np.array([around.row, around.col]) + offset
+        cells = cells[~self._nine_points(cells * SPACING + origin, SPACING)[2]]
         count = cells.shape[0]
-        if count:
-            third = np.array([0.0, SPACING / 2, SPACING]) + offset
-            shape = (count, 3, 3)
-            at_rows = np.broadcast_to((cells[:, 0] * SPACING + around.row)[:, None, None] + third[:, None], shape)
-            at_cols = np.broadcast_to((cells[:, 1] * SPACING + around.col)[:, None, None] + third, shape)
-            found_cols, found_rows = self.exact(np.array(at_cols), np.array(at_rows))
-            cells = cells[~(np.maximum(_error(found_cols), _error(found_rows)) <= TOLERANCE)]
-            count = cells.shape[0]
         cols = np.empty((count, SPACING, SPACING), np.float64)
         rows = np.empty((count, SPACING, SPACING), np.float64)
         step = SPACING // 2
@@ -298,19 +295,11 @@ class Mapping:
         lefts = np.tile(np.array([0, step, 0, step]), count)
         numbers = np.repeat(np.arange(count), 4)
         while numbers.size:
-            first_rows = cells[numbers, 0] * SPACING + tops + (around.row + offset)
-            first_cols = cells[numbers, 1] * SPACING + lefts + (around.col + offset)
+            corners = cells[numbers] * SPACING + np.stack((tops, lefts), axis=1) + origin
             if step == 1:
-                cols[numbers, tops, lefts], rows[numbers, tops, lefts] = self.exact(
-                    np.asarray(first_cols, np.float64), np.asarray(first_rows, np.float64)
-                )
+                cols[numbers, tops, lefts], rows[numbers, tops, lefts] = self.exact(corners[:, 1], corners[:, 0])
                 break
-            third = np.array([0.0, step / 2, step])
-            shape = (numbers.size, 3, 3)
-            at_rows = np.array(np.broadcast_to(first_rows[:, None, None] + third[:, None], shape))
-            at_cols = np.array(np.broadcast_to(first_cols[:, None, None] + third, shape))
-            found_cols, found_rows = self.exact(at_cols, at_rows)
-            good = np.maximum(_error(found_cols), _error(found_rows)) <= TOLERANCE
+            found_cols, found_rows, good = self._nine_points(corners, step)
             _interpolate(found_cols[good], numbers[good], tops[good], lefts[good], step, cols)
             _interpolate(found_rows[good], numbers[good], tops[good], lefts[good], step, rows)
             numbers, tops, lefts = numbers[~good], tops[~good], lefts[~good]
@@ -319,6 +308,32 @@ class Mapping:
             lefts = (lefts[:, None] + np.array([0, step, 0, step])).ravel()
             numbers = np.repeat(numbers, 4)
         return cells, cols, rows
+
+    def _nine_points(
+        self, corners: NDArray[np.float64], side: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Transform corners and middles of square cells.
+
+        Parameters
+        ----------
+        corners : ndarray of float64, shape (cell, 2)
+            Row and column of each cell's first corner.
+        side : int
+            Pixels along a side of a cell.
+
+        Returns
+        -------
+        cols, rows : ndarray of float64, shape (cell, 3, 3)
+            Source positions.
+        is_described : ndarray of bool, shape (cell,)
+            True where the corners predict the other points within `TOLERANCE`.
+        """
+        thirds = np.array([0.0, side / 2, side])
+        at_rows, at_cols = np.broadcast_arrays(
+            corners[:, 0, None, None] + thirds[:, None], corners[:, 1, None, None] + thirds
+        )
+        cols, rows = self.exact(at_cols, at_rows)
+        return cols, rows, np.maximum(_errors(cols), _errors(rows)) <= TOLERANCE
 
 
 def full_turn(crs: CRS) -> float:
@@ -345,43 +360,69 @@ def _positions_of(shape: tuple[int, int], lattice: Lattice) -> Positions:
     return Positions(shape, lattice, bounds, is_complete)
 
 
-def _nine_points(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut a lattice of corners and middles into cells of 3 x 3 points, shape (cell, 3, 3)."""
-    views = np.lib.stride_tricks.sliding_window_view(lattice, (3, 3))[::2, ::2]
-    return views.reshape(-1, 3, 3)
-
-
-def _error(nodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tell for each cell of 3 x 3 points how well its corners predict its other five points; NaN where one is lost."""
-    a, b, c, d = nodes[:, 0, 0], nodes[:, 0, 2], nodes[:, 2, 0], nodes[:, 2, 2]
-    errors = [
-        nodes[:, 1, 1] - (a + b + c + d) / 4,
-        nodes[:, 0, 1] - (a + b) / 2,
-        nodes[:, 2, 1] - (c + d) / 2,
-        nodes[:, 1, 0] - (a + c) / 2,
-        nodes[:, 1, 2] - (b + d) / 2,
-    ]
-    worst: NDArray[np.float64] = np.abs(np.stack(errors)).max(axis=0)
-    return worst  # NaN compares false with any tolerance, so a cell with a lost point is cut
-
-
 def lattice_error(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tell how well every second point of a lattice, interpolated, predicts the points between, a number a cell."""
-    return _error(_nine_points(lattice))
+    """Tell how well every second point of a lattice, interpolated, predicts the points between.
 
+    Parameters
+    ----------
+    lattice : ndarray of float64, shape (2 * row + 1, 2 * col + 1)
+        Corners and middles of cells.
 
-def _snapped(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Put positions that are within rounding noise of a pixel's edge or centre onto it."""
-    halves = np.round(positions * 2) / 2
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(positions - halves) < SNAP, halves, positions)
+    Returns
+    -------
+    ndarray of float64, shape (row, col)
+        Largest difference in each cell; NaN where a point is lost.
+    """
+    errors: NDArray[np.float64] = _lattice_errors(lattice)
+    return errors
 
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit
-def _interpolate(nodes, numbers, tops, lefts, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _lattice_errors(lattice):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    errors = np.empty((lattice.shape[0] // 2, lattice.shape[1] // 2))
+    for i in range(errors.shape[0]):
+        for j in range(errors.shape[1]):
+            errors[i, j] = _error(lattice[2 * i : 2 * i + 3, 2 * j : 2 * j + 3])
+    return errors
+
+
+@_jit
+def _errors(cells):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Return the error of each cell of 3 x 3 points."""
+    errors = np.empty(cells.shape[0])
+    for n in range(cells.shape[0]):
+        errors[n] = _error(cells[n])
+    return errors
+
+
+@_jit
+def _error(nodes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Tell how well the corners of a cell of 3 x 3 points predict its other five points; NaN where one is lost."""
+    a, b, c, d = nodes[0, 0], nodes[0, 2], nodes[2, 0], nodes[2, 2]
+    middle = abs(nodes[1, 1] - (a + b + c + d) / 4)
+    level = max(abs(nodes[0, 1] - (a + b) / 2), abs(nodes[2, 1] - (c + d) / 2))
+    plumb = max(abs(nodes[1, 0] - (a + c) / 2), abs(nodes[1, 2] - (b + d) / 2))
+    worst = max(middle, level, plumb)
+    return worst if np.isfinite(nodes.sum()) else np.nan
+
+
+@_jit
+def _to_pixels(x, y, inverse, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Turn coordinates into pixels; NaN in both where one is not finite."""
+    a, b, c, d, e, f = inverse
+    for k in range(x.shape[0]):
+        col, row = a * x[k] + b * y[k] + c, d * x[k] + e * y[k] + f
+        if np.isfinite(col) and np.isfinite(row):
+            cols[k], rows[k] = _snap(col), _snap(row)
+        else:
+            cols[k], rows[k] = np.nan, np.nan
+
+
+@_jit
+def _interpolate(nodes, numbers, tops, lefts, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill parts of `step` x `step` positions of numbered cells bilinearly from their corners."""
     for n in range(nodes.shape[0]):
         for i in range(step):
