@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ class Grid:
         """Columns."""
         return self.shape[1]
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """All pixels."""
         return Window(0, 0, *self.shape)

@@ -34,9 +34,9 @@ class Window:
     width: int
 
     def __post_init__(self) -> None:
-        for name in ("height", "width"):
-            if getattr(self, name) < 0:
-                raise ParameterError(f"Window.{name}", found=getattr(self, name), expected="at least 0 pixels")
+        if self.height < 0 or self.width < 0:
+            name = "height" if self.height < 0 else "width"
+            raise ParameterError(f"Window.{name}", found=getattr(self, name), expected="at least 0 pixels")
 
     @classmethod
     def from_bounds(cls, *, row_start: int, row_stop: int, col_start: int, col_stop: int) -> Window:
@@ -75,12 +75,10 @@ class Window:
 
     def intersect(self, other: Window) -> Window:
         """Pixels in both windows; empty where they do not meet."""
-        return Window.from_bounds(
-            row_start=max(self.row, other.row),
-            row_stop=min(self.row_stop, other.row_stop),
-            col_start=max(self.col, other.col),
-            col_stop=min(self.col_stop, other.col_stop),
-        )
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        height = min(self.row + self.height, other.row + other.height) - row
+        width = min(self.col + self.width, other.col + other.width) - col
+        return Window(row, col, max(0, height), max(0, width))
 
     def contains(self, other: Window) -> bool:
         """Tell whether every pixel of `other` is in this window."""

@@ -148,8 +148,9 @@ class Workload:
         cut = self.cut(block) if cut is None else cut
         area = min(block, max(self.reach)) ** 2
         pixel = (self.itemsize + 1) * slices
-        # A worker: the source of a block, the block, its parent rounded, a cell being decoded, accumulators.
-        worker = SOURCE_FACTOR * area * pixel + area * (pixel + 2) + area * (self.itemsize + 1)
+        # A worker: the source of a block, the block, its parent rounded, one cut into chunks, a cell being decoded,
+        # accumulators.
+        worker = SOURCE_FACTOR * area * pixel + area * (pixel + 2) + area * (2 * self.itemsize + 1)
         worker += 2 * self._cell_bytes(slices) + slices * HISTOGRAM
         worker += sum(self._sums(level, block, slices) for level in range(1, cut + 1))
         above = sum(self._sums(level, block, slices) for level in range(cut + 1, self.levels))

@@ -96,17 +96,18 @@ class Objects:
         """
         layout = self._layout(level, number)
         chunk = layout.chunk[-1]
-        for row in range(0, window.height, chunk):
-            for col in range(0, window.width, chunk):
-                where = np.s_[row : row + chunk, col : col + chunk]
+        codec = self._tracks[number].variable.codec
+        first_row, first_col = window.row // chunk, window.col // chunk
+        with self._meter.stage("encode"):
+            chunks = _chunks_of(values, chunk, layout.fill_value, scratch)
+        for row in range(chunks.shape[0]):
+            for col in range(chunks.shape[1]):
+                where = np.s_[row * chunk : (row + 1) * chunk, col * chunk : (col + 1) * chunk]
                 if not is_whole and not valid[where].any():
                     continue
                 with self._meter.stage("encode"):
-                    data = shards.encode_chunk(
-                        _whole_chunk(values[where], chunk, layout.fill_value, scratch),
-                        self._tracks[number].variable.codec,
-                    )
-                self._take(layout, level, number, (window.row + row) // chunk, (window.col + col) // chunk, data)
+                    data = shards.encode_chunk(chunks[row, col], codec)
+                self._take(layout, level, number, first_row + row, first_col + col, data)
 
     def _take(self, layout: ArrayLayout, level: int, number: int, row: int, col: int, data: bytes) -> None:
         if layout.shard is None:
@@ -161,12 +162,19 @@ class Objects:
         return self._layouts[key]
 
 
-def _whole_chunk(piece: NDArray[Any], chunk: int, fill: float, scratch: Scratch) -> NDArray[Any]:
-    """Copy pixels into a chunk of their own; at the edge of an array the rest is fill."""
-    if piece.shape == (chunk, chunk) and piece.flags.c_contiguous:
-        return piece
-    whole = scratch.array("chunk", (chunk, chunk), piece.dtype)
-    if piece.shape != (chunk, chunk):
-        whole.fill(fill)
-    whole[: piece.shape[0], : piece.shape[1]] = piece
-    return whole
+def _chunks_of(values: NDArray[Any], chunk: int, fill: float, scratch: Scratch) -> NDArray[Any]:
+    """Cut a block into chunks, shape (row, col, row in chunk, column in chunk); beside the array they are fill."""
+    height, width = values.shape
+    rows, cols = -(-height // chunk), -(-width // chunk)
+    if (rows, cols) == (1, 1) and (height, width) == (chunk, chunk) and values.flags.c_contiguous:
+        return values[None, None]
+    chunks = scratch.array("chunks", (rows, cols, chunk, chunk), values.dtype)
+    if (height, width) == (rows * chunk, cols * chunk):
+        chunks.swapaxes(1, 2)[:] = values.reshape(rows, chunk, cols, chunk)
+        return chunks
+    chunks.fill(fill)
+    for row in range(rows):
+        for col in range(cols):
+            piece = values[row * chunk : (row + 1) * chunk, col * chunk : (col + 1) * chunk]
+            chunks[row, col, : piece.shape[0], : piece.shape[1]] = piece
+    return chunks

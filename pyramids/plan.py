@@ -222,9 +222,14 @@ class Plan:
 
     @property
     def work(self) -> int:
-        """Pixels of the finest level that are visited, over all slices: whole blocks around the footprint."""
-        visited = self.footprint.align(height=self.block, width=self.block)
-        return visited.intersect(self.levels.finest.grid.window).size * self.slice_count
+        """Pixels of the finest level that are visited, over all slices."""
+        return self.visited.size * self.slice_count
+
+    @cached_property
+    def visited(self) -> Window:
+        """Pixels of the finest level that are visited: whole blocks around the footprint, cut to the level."""
+        around = self.footprint.align(height=self.block, width=self.block)
+        return around.intersect(self.levels.finest.grid.window)
 
     @cached_property
     def predicted(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ of a 16384 x 16384 px build). So each worker keeps its arrays from block to bloc
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import weakref
 from dataclasses import dataclass, field
@@ -25,16 +26,20 @@ class Scratch:
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}  # what each name gave last, of whatever shape
         self._kept: dict[Any, tuple[Any, Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> NDArray[Any]:
         """Return an array of whatever values, C-contiguous."""
+        last = self._arrays.get(name)
+        if last is not None and last.shape == shape and last.dtype == dtype:
+            return last
         wanted = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * wanted.itemsize
+        size = math.prod(shape) * wanted.itemsize
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
             buffer = self._buffers[name] = np.empty(size, np.uint8)
-        found: NDArray[Any] = buffer[:size].view(wanted).reshape(shape)
+        found = self._arrays[name] = buffer[:size].view(wanted).reshape(shape)
         return found
 
     def kept(self, key: Any, kind: Any, make: Callable[[], Any]) -> Any:
@@ -54,16 +59,15 @@ class BufferPool:
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return an array of whatever values, C-contiguous. Views keep its memory as it does itself."""
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize
         try:
             buffer = self._idle[size].pop()  # one step of the interpreter, so that no two threads get the same
         except (KeyError, IndexError):
             buffer = bytearray(size)
-        # A view of this array has it for its base, and not the buffer: numpy looks behind arrays alone.
-        found: NDArray[Any] = np.frombuffer(buffer, dtype).reshape(shape)
-        owner = found if found.base is None or not isinstance(found.base, np.ndarray) else found.base
+        # Views have this array for their base, and not the buffer: numpy looks behind arrays alone.
+        owner: NDArray[Any] = np.frombuffer(buffer, dtype)
         weakref.finalize(owner, self._idle.setdefault(size, []).append, buffer).atexit = False
-        return found
+        return owner.reshape(shape)
 
     def clear(self) -> None:
         """Forget the memory that nobody uses."""

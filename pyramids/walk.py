@@ -242,8 +242,7 @@ def _finest_blocks(plan: Plan, block: Subtree) -> list[Subtree]:
 def finest_window(plan: Plan, block: Subtree) -> Window:
     """Pixels of the finest level below a block, cut to the level and, by blocks, to what the source can reach."""
     side = plan.block << block.level
-    visited = plan.footprint.align(height=plan.block, width=plan.block).intersect(plan.levels.finest.grid.window)
-    return Window(block.row * side, block.col * side, side, side).intersect(visited)
+    return Window(block.row * side, block.col * side, side, side).intersect(plan.visited)
 
 
 def _cells(window: Window) -> Iterator[tuple[int, int]]:
@@ -455,11 +454,17 @@ class Walker(_Climber):
         alpha = self._alpha_arrays(window) if self._has_alpha else None
         inside = window.relative_to(piece.window).slices
         with self._meter.stage("warp"):
-            for number in range(len(self._group)):
-                mask = True if piece.valid is None else piece.valid[min(number, len(piece.valid) - 1)][inside]
-                valid[number] = mask
-                values[number] = piece.values[number][inside]
-                if mask is not True:
+            if piece.valid is None:
+                valid.fill(True)
+                found = piece.values[(..., *inside)]
+                if found.flags.c_contiguous:
+                    values = found  # a cell is a block: nothing is copied
+                else:
+                    values[:] = found
+            else:
+                for number in range(len(self._group)):
+                    valid[number] = piece.valid[min(number, len(piece.valid) - 1)][inside]
+                    values[number] = piece.values[number][inside]
                     np.copyto(values[number], self.tracks[number].variable.fill_value, where=~valid[number])
             if alpha is not None:
                 alpha[1][:] = valid[self._alpha_slice]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,7 @@ class ArraySource:
         """Chunks of dask or of the file that the values are read from, else 512 x 512."""
         return largest_block(self.block_shapes)
 
-    @property
+    @cached_property
     def block_shapes(self) -> tuple[tuple[int, int], ...]:
         """Those of each variable."""
         return tuple(_block_of(array) for array in self._arrays)

@@ -94,6 +94,7 @@ class Blocks:
         self._source = source
         self._capacity = capacity
         self._cell = cell_shape(source)
+        self._block = source.block_shape
         self._cells: OrderedDict[tuple[object, int, int], Future[Piece | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._kept = 0
@@ -133,7 +134,7 @@ class Blocks:
         inside = window.intersect(self._source.grid.window)
         if inside.is_empty or self._covered is None:
             return not inside.is_empty
-        rows, cols = self._source.block_shape
+        rows, cols = self._block
         blocks = np.s_[
             inside.row // rows : -(-inside.row_stop // rows), inside.col // cols : -(-inside.col_stop // cols)
         ]
