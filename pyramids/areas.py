@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from pyramids.control import fill_row
+from pyramids.kernels import jit
 from pyramids.points import _store
 
 if TYPE_CHECKING:
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from pyramids.control import Lattice
 
 NEGLIGIBLE = 1e-6  # of a pixel's side, or of a cell's area: less is rounding noise of the positions
+ASKEW = 0.05  # of a side that may lean before a cell counts as askew
 PIECES = 4  # along a side of a cell that lies askew
 _MOST_BOXES = 3 * PIECES * PIECES  # a cell on the seam of longitudes is looked for on both sides of it
-_EXTREMES = {"min": 0, "max": 1, "bit-or": 2}
-
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 def resample(
@@ -44,14 +42,13 @@ def resample(
     values, mask, has_mask, offset = source
     if method in ("average", "sum"):
         _total(values, mask, has_mask, offset, lattice, *target, fill, rules, turn, method == "average")
-    elif method in _EXTREMES:
-        kernel = _combined if method == "bit-or" else _extreme
-        kernel(values, mask, has_mask, offset, lattice, *target, fill, turn, _EXTREMES[method])
+    elif method in _TOUCHED:
+        _TOUCHED[method](values, mask, has_mask, offset, lattice, *target, fill, turn)
     else:
         _ranked(values, mask, has_mask, offset, lattice, *target, fill, rules, turn, method == "median")
 
 
-@_jit
+@jit
 def _beside_first(x, y, first_x, first_y, turn, around):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
     """Bring a corner to within half a turn of the cell's first corner."""
     if around > 0.0:
@@ -60,7 +57,7 @@ def _beside_first(x, y, first_x, first_y, turn, around):  # type: ignore[no-unty
     return x, y
 
 
-@_jit
+@jit
 def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Cut a cell into upright boxes (left, right, top, bottom) in pixels of the window; return their number and area.
 
@@ -85,7 +82,7 @@ def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def] 
         boxes[0, 2], boxes[0, 3] = min(top_y, bottom_y) - offset[0], max(top_y, bottom_y) - offset[0]
         return 1, abs(ax * by)
     width, height = np.sqrt(ax * ax + bx * bx), np.sqrt(ay * ay + by * by)
-    askew = min(abs(ay), abs(by)) > 0.05 * height or min(abs(ax), abs(bx)) > 0.05 * width
+    askew = min(abs(ay), abs(by)) > ASKEW * height or min(abs(ax), abs(bx)) > ASKEW * width
     pieces = PIECES if askew else 1
     area = abs(ax * by - ay * bx)
     if askew and width * height > 0.0:
@@ -110,7 +107,7 @@ def _boxes(cols, rows, j, offset, turn, boxes):  # type: ignore[no-untyped-def] 
     return count, area
 
 
-@_jit
+@jit
 def _upright(cols, rows, offset, turn, sides):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Make one box of each cell of a row, as `_boxes` does, where none lies askew; tell whether that is so.
 
@@ -129,7 +126,7 @@ def _upright(cols, rows, offset, turn, sides):  # type: ignore[no-untyped-def]  
         bx, by = bottom_x - top_x, bottom_y - top_y
         width, height = np.sqrt(ax * ax + bx * bx), np.sqrt(ay * ay + by * by)
         # Not written as "greater than": a corner without a position makes NaN, which must count as askew.
-        is_askew |= not ((min(abs(ay), abs(by)) <= 0.05 * height) & (min(abs(ax), abs(bx)) <= 0.05 * width))
+        is_askew |= not ((min(abs(ay), abs(by)) <= ASKEW * height) & (min(abs(ax), abs(bx)) <= ASKEW * width))
         is_exact = (ay == 0.0) & (bx == 0.0)
         half_x, half_y = max(abs(ax), abs(bx)) / 2, max(abs(ay), abs(by)) / 2
         middle_x, middle_y = (left_x + right_x) / 2, (top_y + bottom_y) / 2
@@ -141,19 +138,19 @@ def _upright(cols, rows, offset, turn, sides):  # type: ignore[no-untyped-def]  
     return not is_askew
 
 
-@_jit
+@jit
 def _span(low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """First pixel and the one after the last that an interval touches."""
     return max(0, np.int64(np.floor(low))), min(size, np.int64(np.ceil(high)))
 
 
-@_jit
+@jit
 def _share(low, high, pixel):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Part of a pixel's side that an interval covers."""
     return min(high, pixel + 1.0) - max(low, np.float64(pixel))
 
 
-@_jit
+@jit
 def _total(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_mean):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
     exact = np.empty((values.shape[0], size[1]))
@@ -194,77 +191,59 @@ def _total(values, mask, has_mask, offset, lattice, out, out_valid, place, size,
             _store(exact[b], rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
 
 
-@_jit
-def _extreme(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
-    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
-    height, width = values.shape[1:]
-    for i in range(size[0]):
-        fill_row(lattice, i, cols[0], rows[0])
-        fill_row(lattice, i + 1, cols[1], rows[1])
-        is_upright = _upright(cols, rows, offset, turn, sides)
-        for j in range(size[1]):
-            count, _ = 1, sides[4, j]
-            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
-                for k in range(4):
-                    boxes[0, k] = sides[k, j]
-            else:
-                count, _ = _boxes(cols, rows, j, offset, turn, boxes)
-            for b in range(values.shape[0]):
-                m = min(b, mask.shape[0] - 1)
-                best = fill[b]
-                found = False
-                for n in range(count):
-                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
-                    first, last = _span(left, right, width)
-                    for r in range(*_span(top, bottom, height)):
-                        if _share(top, bottom, r) <= NEGLIGIBLE:
-                            continue
-                        for c in range(first, last):
-                            if _share(left, right, c) > NEGLIGIBLE and (not has_mask or mask[m, r, c]):
+def _touched(method: str) -> Any:
+    """Compile the kernel of a method that takes every touched pixel alike: the choice is a constant inside it."""
+    is_least, is_union = method == "min", method == "bit-or"
+
+    @jit
+    def touched(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
+        boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
+        height, width = values.shape[1:]
+        for i in range(size[0]):
+            fill_row(lattice, i, cols[0], rows[0])
+            fill_row(lattice, i + 1, cols[1], rows[1])
+            is_upright = _upright(cols, rows, offset, turn, sides)
+            for j in range(size[1]):
+                count = 1
+                if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
+                    for k in range(4):
+                        boxes[0, k] = sides[k, j]
+                else:
+                    count, _ = _boxes(cols, rows, j, offset, turn, boxes)
+                for b in range(values.shape[0]):
+                    m = min(b, mask.shape[0] - 1)
+                    best = fill[b]
+                    found = False
+                    for n in range(count):
+                        left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+                        first, last = _span(left, right, width)
+                        for r in range(*_span(top, bottom, height)):
+                            if _share(top, bottom, r) <= NEGLIGIBLE:
+                                continue
+                            for c in range(first, last):
+                                if _share(left, right, c) <= NEGLIGIBLE or (has_mask and not mask[m, r, c]):
+                                    continue
                                 value = values[b, r, c]
-                                if not found or (value < best if kind == 0 else value > best):
+                                if not found:
                                     best = value
+                                elif is_union:
+                                    best |= value
+                                elif is_least:
+                                    best = min(best, value)
+                                else:
+                                    best = max(best, value)
                                 found = True
-                out[b, place[0] + i, place[1] + j] = best
-                out_valid[b, place[0] + i, place[1] + j] = found
+                    out[b, place[0] + i, place[1] + j] = best
+                    out_valid[b, place[0] + i, place[1] + j] = found
+
+    return touched
 
 
-@_jit
-def _combined(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, turn, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
-    cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
-    boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
-    height, width = values.shape[1:]
-    for i in range(size[0]):
-        fill_row(lattice, i, cols[0], rows[0])
-        fill_row(lattice, i + 1, cols[1], rows[1])
-        is_upright = _upright(cols, rows, offset, turn, sides)
-        for j in range(size[1]):
-            count, _ = 1, sides[4, j]
-            if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
-                for k in range(4):
-                    boxes[0, k] = sides[k, j]
-            else:
-                count, _ = _boxes(cols, rows, j, offset, turn, boxes)
-            for b in range(values.shape[0]):
-                m = min(b, mask.shape[0] - 1)
-                flags = out.dtype.type(0)
-                found = False
-                for n in range(count):
-                    left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
-                    first, last = _span(left, right, width)
-                    for r in range(*_span(top, bottom, height)):
-                        if _share(top, bottom, r) <= NEGLIGIBLE:
-                            continue
-                        for c in range(first, last):
-                            if _share(left, right, c) > NEGLIGIBLE and (not has_mask or mask[m, r, c]):
-                                flags |= values[b, r, c]
-                                found = True
-                out[b, place[0] + i, place[1] + j] = flags if found else fill[b]
-                out_valid[b, place[0] + i, place[1] + j] = found
+_TOUCHED = {method: _touched(method) for method in ("min", "max", "bit-or")}
 
 
-@_jit
+@jit
 def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, turn, is_median):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows = np.empty((2, size[1] + 1)), np.empty((2, size[1] + 1))
     boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
@@ -336,7 +315,7 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
                     out_valid[b, row, col] = True
 
 
-@_jit
+@jit
 def _one_value(values, b, mask, m, has_mask, boxes, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Tell whether all that boxes touch is one value, as most of a map of classes is; that value, and the area."""
     height, width = values.shape[1:]
@@ -361,7 +340,7 @@ def _one_value(values, b, mask, m, has_mask, boxes, count):  # type: ignore[no-u
     return True, value, total
 
 
-@_jit
+@jit
 def _search(values, used, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """First of `used` ascending values that is not below a value."""
     low, high = 0, used
@@ -374,14 +353,14 @@ def _search(values, used, value):  # type: ignore[no-untyped-def]  # noqa: ANN00
     return low
 
 
-@_jit
+@jit
 def _grown(array):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     larger = np.empty(2 * array.shape[0], array.dtype)
     larger[: array.shape[0]] = array
     return larger
 
 
-@_jit
+@jit
 def _heaviest(weights, used):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """First of the largest weights; areas that differ by rounding noise only are equal."""
     best = 0
@@ -391,7 +370,7 @@ def _heaviest(weights, used):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
     return best
 
 
-@_jit
+@jit
 def _middle(weights, used, total):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Index up to which half of the weight lies, and whether that half ends exactly there."""
     half = total / 2

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-import numba
 import numpy as np
 
 from geozarr.crs import transformer
 from geozarr.window import Window
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
     import pyproj
@@ -377,10 +377,7 @@ def lattice_error(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     return errors
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-@_jit
+@jit
 def _lattice_errors(lattice):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
     errors = np.empty((lattice.shape[0] // 2, lattice.shape[1] // 2))
     for i in range(errors.shape[0]):
@@ -389,7 +386,7 @@ def _lattice_errors(lattice):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
     return errors
 
 
-@_jit
+@jit
 def _errors(cells):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Return the error of each cell of 3 x 3 points."""
     errors = np.empty(cells.shape[0])
@@ -398,7 +395,7 @@ def _errors(cells):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return errors
 
 
-@_jit
+@jit
 def _error(nodes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Tell how well the corners of a cell of 3 x 3 points predict its other five points; NaN where one is lost."""
     a, b, c, d = nodes[0, 0], nodes[0, 2], nodes[2, 0], nodes[2, 2]
@@ -409,7 +406,7 @@ def _error(nodes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return worst if np.isfinite(nodes.sum()) else np.nan
 
 
-@_jit
+@jit
 def _to_pixels(x, y, inverse, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Turn coordinates into pixels; NaN in both where one is not finite."""
     a, b, c, d, e, f = inverse
@@ -421,7 +418,7 @@ def _to_pixels(x, y, inverse, cols, rows):  # type: ignore[no-untyped-def]  # no
             cols[k], rows[k] = np.nan, np.nan
 
 
-@_jit
+@jit
 def _interpolate(nodes, numbers, tops, lefts, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill parts of `step` x `step` positions of numbered cells bilinearly from their corners."""
     for n in range(nodes.shape[0]):
@@ -433,13 +430,13 @@ def _interpolate(nodes, numbers, tops, lefts, step, out):  # type: ignore[no-unt
                 out[numbers[n], tops[n] + i, lefts[n] + j] = _snap(left + (right - left) * (j / step))
 
 
-@_jit
+@jit
 def _snap(position):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     half = np.rint(position * 2) / 2
     return half if abs(position - half) < SNAP else position
 
 
-@_jit
+@jit
 def fill_row(lattice, i, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Write the source positions of row `i` of a window into two arrays of its width."""
     width = cols.shape[0]
@@ -488,13 +485,13 @@ def fill_row(lattice, i, cols, rows):  # type: ignore[no-untyped-def]  # noqa: A
         j += count
 
 
-@_jit
+@jit
 def _fill(lattice, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(cols.shape[0]):
         fill_row(lattice, i, cols[i], rows[i])
 
 
-@_jit
+@jit
 def _extremes(lattice, height, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Lowest and highest row and column in a window, and whether all are finite.
 

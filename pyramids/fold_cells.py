@@ -1,39 +1,28 @@
-"""What all accumulators share: how kernels are compiled, how they choose without branching, where 2 x 2 windows go.
+"""What all accumulators share: how kernels choose without branching, and where 2 x 2 windows go.
 
 A kernel walks windows row by row. The two rows of a window are taken as 1-D views and indexed by unsigned integers, so
 that no index needs a check for wrapping around, and a value is chosen by `select` rather than by a branch: the
 inner loop is then straight arithmetic, which LLVM turns into vector instructions. At a ragged end the last row or
 column stands in for the one that is missing, with weight zero.
-
-Numba's cache of compiled kernels looks at the file that a kernel is in, and not at what the kernel calls: whoever edits
-a kernel of this module deletes the caches of the others (`pyramids/__pycache__/fold*.nb?`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import overload
 
 from geozarr.errors import GridMismatchError
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 Array: TypeAlias = "NDArray[Any]"
 Mask: TypeAlias = "NDArray[np.bool_]"
 Number: TypeAlias = Any  # a scalar inside a kernel, whose type numba infers
-_Kernel = TypeVar("_Kernel", bound="Callable[..., Any]")
-
-
-def jit(function: _Kernel) -> _Kernel:
-    """Compile a kernel on its first call for the types it meets; it releases the GIL and follows IEEE division."""
-    return cast("_Kernel", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 def select(weight: Number, value: Number, other: Number) -> Number:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyramids.fold_cells import Array, Mask, Number, bits, check_finest, check_stored, jit, quarter_slices, select
+from pyramids.fold_cells import Array, Mask, Number, bits, check_finest, check_stored, quarter_slices, select
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

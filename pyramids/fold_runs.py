@@ -26,11 +26,11 @@ from pyramids.fold_cells import (
     check_child,
     check_finest,
     check_stored,
-    jit,
     off_float,
     off_integer,
     quarter_slices,
 )
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

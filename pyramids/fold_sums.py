@@ -21,12 +21,12 @@ from pyramids.fold_cells import (
     check_child,
     check_finest,
     check_stored,
-    jit,
     off_float,
     off_integer,
     quarter_slices,
     select,
 )
+from pyramids.kernels import jit
 
 _LIMB = 32  # bits
 _LOW = 2**_LIMB - 1

@@ -15,18 +15,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from pyramids.control import fill_row
 from pyramids.fold_cells import off_float
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyramids.control import Lattice
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 _UNKNOWN = 1.2345678e301  # stands for a result that is not known yet; such a result itself is computed twice
 _TAPS = {"cubic": 4, "lanczos": 6}
@@ -68,7 +67,7 @@ def resample(
         _convolve(values, mask, has_mask, offset, lattice, *target, fill, rules, _TAPS[method])
 
 
-@_jit
+@jit
 def _nearest(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
     height, width = values.shape[1:]
     cols, rows = np.empty(size[1]), np.empty(size[1])
@@ -94,7 +93,7 @@ def _nearest(values, mask, has_mask, offset, lattice, out, out_valid, place, siz
                 line_valid[j] = found
 
 
-@_jit
+@jit
 def _split(cols, rows, offset, width, index, across, down):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Turn positions into the flat index of the pixel before each, and how far beyond its centre they are."""
     for j in range(index.shape[0]):
@@ -107,7 +106,7 @@ def _split(cols, rows, offset, width, index, across, down):  # type: ignore[no-u
         )
 
 
-@_jit
+@jit
 def _between(a, b, c, d, across, down):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Bilinear value between a b above and c d below."""
     above = (1.0 - across) * np.float64(a) + across * np.float64(b)
@@ -115,7 +114,7 @@ def _between(a, b, c, d, across, down):  # type: ignore[no-untyped-def]  # noqa:
     return (1.0 - down) * above + down * below
 
 
-@_jit
+@jit
 def _gather(flat, width, index, across, down, fill, is_integer, line):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Interpolate a row in which all is valid; tell whether all results are numbers other than nodata."""
     # Unsigned indexes spare numba's test for negative ones, which keeps the loop from being vectorised.
@@ -131,7 +130,7 @@ def _gather(flat, width, index, across, down, fill, is_integer, line):  # type: 
     return not is_odd
 
 
-@_jit
+@jit
 def _bilinear(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     height, width = values.shape[1:]
     cols, rows, exact = np.empty(size[1]), np.empty(size[1]), np.empty(size[1])
@@ -161,7 +160,7 @@ def _bilinear(values, mask, has_mask, offset, lattice, out, out_valid, place, si
             _store(exact, rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
 
 
-@_jit
+@jit
 def _look(plane, valid, has_mask, cols, rows, offset, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Interpolate a row that lies partly beyond the window."""
     height, width = plane.shape
@@ -189,7 +188,7 @@ def _look(plane, valid, has_mask, cols, rows, offset, exact):  # type: ignore[no
         exact[j] = _bilinear_at(plane, valid, has_mask, cols[j], rows[j], offset)
 
 
-@_jit
+@jit
 def _lie_inside(cols, rows, offset, height, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Tell whether the four pixels around each position of a row lie in the window; False where one has no position."""
     top, left = offset[0] + 0.5, offset[1] + 0.5
@@ -200,7 +199,7 @@ def _lie_inside(cols, rows, offset, height, width):  # type: ignore[no-untyped-d
     return is_inside
 
 
-@_jit
+@jit
 def _gather_valid(flat, valid, width, index, across, down, exact):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Interpolate where all four pixels are valid; NaN where none is; `_UNKNOWN` where it takes a closer look."""
     one, below = np.uint64(1), np.uint64(width)
@@ -215,7 +214,7 @@ def _gather_valid(flat, valid, width, index, across, down, exact):  # type: igno
         exact[j] = value
 
 
-@_jit
+@jit
 def _bilinear_at(values, valid, has_mask, x, y, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Bilinear value at a position where not all four pixels are there; NaN where the pixel under it is missing."""
     if np.isnan(x) or np.isnan(y):
@@ -237,7 +236,7 @@ def _bilinear_at(values, valid, has_mask, x, y, offset):  # type: ignore[no-unty
     return _careful(values, valid, has_mask, r, c, across, down)
 
 
-@_jit
+@jit
 def _careful(values, valid, has_mask, r, c, across, down):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Bilinear value of those among four pixels that are there, are valid and weigh something.
 
@@ -261,7 +260,7 @@ def _careful(values, valid, has_mask, r, c, across, down):  # type: ignore[no-un
     return np.nan
 
 
-@_jit
+@jit
 def _convolve(values, mask, has_mask, offset, lattice, out, out_valid, place, size, fill, rules, taps):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     cols, rows, exact = np.empty(size[1]), np.empty(size[1]), np.empty(size[1])
     across, down = np.empty((size[1], taps)), np.empty((size[1], taps))
@@ -297,7 +296,7 @@ def _convolve(values, mask, has_mask, offset, lattice, out, out_valid, place, si
             _store(exact, rules, fill[b], out[b], out_valid[b], place[0] + i, place[1])
 
 
-@_jit
+@jit
 def _all_valid(valid, r, c, taps):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for k in range(r, r + taps):
         for m in range(c, c + taps):
@@ -306,7 +305,7 @@ def _all_valid(valid, r, c, taps):  # type: ignore[no-untyped-def]  # noqa: ANN0
     return True
 
 
-@_jit
+@jit
 def _weighed(values, r, c, across, down):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Sum of pixels times weights; pixels of weight 0 do not count, be they infinite."""
     total = 0.0
@@ -321,7 +320,7 @@ def _weighed(values, r, c, across, down):  # type: ignore[no-untyped-def]  # noq
     return total
 
 
-@_jit
+@jit
 def _weigh(t, weights, j):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Weights of 4 (cubic) or 6 (lanczos) pixels for a position `t` pixels beyond the middle one's centre."""
     if weights.shape[1] == 4:
@@ -346,7 +345,7 @@ def _weigh(t, weights, j):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN2
         weights[j, m] /= total
 
 
-@_jit
+@jit
 def _store(exact, rules, fill, out, out_valid, row, first):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Round, saturate and store a row of float64 results; NaN is no data."""
     low, high, is_integer, is_nodata = rules
@@ -372,7 +371,7 @@ def _store(exact, rules, fill, out, out_valid, row, first):  # type: ignore[no-u
                 line[j] = _beside(fill, exact[j], low, high, is_integer, out)
 
 
-@_jit
+@jit
 def _beside(fill, exact, low, high, is_integer, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Return the value of the dtype next to nodata, on the side of the exact result where there is one."""
     value = np.float64(fill)

@@ -14,10 +14,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from geozarr.errors import ParameterError
+from pyramids.kernels import jit, jit_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,12 +164,7 @@ def _exponent(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-# Sums may be taken in any order, so that they can be vectorised; valid values are never NaN.
-_jit_sums = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nnan", "nsz"})
-
-
-@_jit
+@jit
 def _moments(values, valid):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
     """Count, a shift, extremes, and sums of `value - shift` and of its square over the valid values.
 
@@ -197,7 +192,7 @@ def _moments(values, valid):  # type: ignore[no-untyped-def]  # noqa: ANN001, AN
     return count, middle, low, high, first, second
 
 
-@_jit_sums
+@jit_sums
 def _row_moments(values, valid, shift, middle):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     low, high = shift, shift
     count = 0
@@ -213,7 +208,7 @@ def _row_moments(values, valid, shift, middle):  # type: ignore[no-untyped-def] 
     return count, low, high, first, second
 
 
-@_jit
+@jit
 def _count_bins(values, valid, histogram, is_whole):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     single = np.empty(values.shape[1], np.float32)
     bits = single.view(np.uint32)

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numba
 import numpy as np
 
 from geozarr import cf
 from geozarr.errors import MetadataError, UnsupportedError
+from pyramids.kernels import jit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -279,10 +279,7 @@ def largest_block(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(rows for rows, _ in shapes), max(cols for _, cols in shapes)
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-@_jit
+@jit
 def _mark_valid(values: NDArray[Any], missing: Any, valid: NDArray[np.bool_]) -> None:
     """Mark what equals itself, as NaN does not, and differs from `missing`."""
     for index in range(values.size):
