@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 1e-6  # of a pixel's side, or of a cell's area: less is rounding noise of the positions
 ASKEW = 0.05  # of a side that may lean before a cell counts as askew
 PIECES = 4  # along a side of a cell that lies askew
+_FAR = float(2**30)  # pixels: beyond any block, and an int32
 _MOST_BOXES = 3 * PIECES * PIECES  # a cell on the seam of longitudes is looked for on both sides of it
 
 
@@ -249,13 +250,23 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
     boxes, sides = np.empty((_MOST_BOXES, 4)), np.empty((5, size[1]))
     found_values = np.empty(64, values.dtype)
     found_weights = np.empty(64, np.float64)
+    spans, left_over = np.empty((4, size[1]), np.int32), np.empty(size[1], np.bool_)
+    uniform = _uniform(values, mask, has_mask)
     middle = np.empty(1)
     height, width = values.shape[1:]
     for i in range(size[0]):
         fill_row(lattice, i, cols[0], rows[0])
         fill_row(lattice, i + 1, cols[1], rows[1])
         is_upright = _upright(cols, rows, offset, turn, sides)
+        left_over.fill(not is_upright)
+        if is_upright:
+            _spans(sides, spans)
+            for b in range(values.shape[0]):
+                row = place[0] + i
+                _single(values[b], uniform[b], spans, out[b, row], out_valid[b, row], place[1], left_over)
         for j in range(size[1]):
+            if not left_over[j]:
+                continue
             count, area = 1, sides[4, j]
             if is_upright:  # here and not in a function: a call with so many arrays takes 30 ns
                 for k in range(4):
@@ -265,12 +276,13 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
                 row, col = place[0] + i, place[1] + j
-                is_one, value, total = _one_value(values, b, mask, m, has_mask, boxes, count)
-                if is_one:
-                    found = total > NEGLIGIBLE * area
-                    out[b, row, col] = value if found else fill[b]
-                    out_valid[b, row, col] = found
-                    continue
+                if not is_upright:
+                    is_one, value, total = _one_value(values, b, mask, m, has_mask, boxes, count)
+                    if is_one:
+                        found = total > NEGLIGIBLE * area
+                        out[b, row, col] = value if found else fill[b]
+                        out_valid[b, row, col] = found
+                        continue
                 used = 0
                 total = 0.0
                 for n in range(count):
@@ -313,6 +325,57 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
                 else:
                     out[b, row, col] = found_values[_heaviest(found_weights, used)]
                     out_valid[b, row, col] = True
+
+
+@jit
+def _spans(sides, spans):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """First column that each cell of a row touches, the one after the last, and rows alike; shape (4, col)."""
+    for k in range(2):
+        for j in range(sides.shape[1]):
+            low, high = sides[2 * k, j] + NEGLIGIBLE, sides[2 * k + 1, j] - NEGLIGIBLE
+            spans[2 * k, j] = np.int32(np.floor(min(max(low, -1.0), _FAR)))
+            spans[2 * k + 1, j] = np.int32(np.ceil(min(max(high, -1.0), _FAR)))
+
+
+@jit
+def _uniform(values, mask, has_mask):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Tell of how many pixels the squares of one value are that start at each pixel, less one: -1 (no data) to 2."""
+    bands, height, width = values.shape
+    found = np.zeros((bands, height, width), np.int8)
+    for b in range(bands):
+        m = min(b, mask.shape[0] - 1)
+        if has_mask:
+            for r in range(height):
+                for c in range(width):
+                    found[b, r, c] = 0 if mask[m, r, c] else -1
+        for r in range(height - 1):
+            upper, lower, here, below = values[b, r], values[b, r + 1], found[b, r], found[b, r + 1]
+            for c in range(width - 1):
+                is_one = (upper[c] == upper[c + 1]) & (upper[c] == lower[c]) & (upper[c] == lower[c + 1])
+                is_one &= (here[c] == 0) & (here[c + 1] == 0) & (below[c] == 0) & (below[c + 1] == 0)
+                here[c] += is_one
+        for r in range(height - 2):
+            here, below = found[b, r], found[b, r + 1]
+            for c in range(width - 2):
+                here[c] += (here[c] > 0) & (here[c + 1] > 0) & (below[c] > 0) & (below[c + 1] > 0)
+    return found
+
+
+@jit
+def _single(values, uniform, spans, out, out_valid, first_col, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Write those cells of a row of one band that lie inside and touch nothing but one value; count the others.
+
+    That is most of a map of classes, where shares then need not be looked at. `left` is raised at the other cells.
+    """
+    height, width = values.shape
+    for j in range(left.shape[0]):
+        first, last, top, bottom = spans[0, j], spans[1, j] - 1, spans[2, j], spans[3, j] - 1
+        is_inside = (first >= 0) & (last < width) & (top >= 0) & (bottom < height) & (first <= last) & (top <= bottom)
+        if is_inside and max(last - first, bottom - top) <= uniform[np.uintp(top), np.uintp(first)]:
+            out[first_col + j] = values[np.uintp(top), np.uintp(first)]
+            out_valid[first_col + j] = True
+        else:
+            left[j] = True
 
 
 @jit
