@@ -67,7 +67,7 @@ ROSTER = (
     ),
     Contender(
         "gdal-cog-defaults", "gdal_cog.py", "gdal", REPROJECTED,
-        "the same with the driver's own compression (LZW, no predictor)", form="file",
+        "the same with the driver's own compression (LZW, no predictor), for its bytes", rounds=1, form="file",
     ),
     Contender(
         "terrazarr", "terrazarr_pyramid.py", "terrazarr", NATIVE,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 import zarr
+import zarr.codecs
 from child import run
 from numcodecs import blosc
 from rasterio.windows import Window
@@ -127,13 +128,14 @@ def _arrays(pyramid: Path) -> list[zarr.Array[Any]]:
 def _encode_array(array: zarr.Array[Any], target: Path, pool: ThreadPoolExecutor, clock: _Clock) -> None:
     """Encode and write, batch by batch, the objects that the pyramid holds."""
     sides = array.shards or array.chunks
+    codec = _codec_of(array)
     root = Path(str(array.store_path.store.root)) / array.path / "c"
     keys = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     batch = max(1, BATCH // (math.prod(sides) * array.dtype.itemsize))
     for start in range(0, len(keys), batch):
         loaded = [(target / array.path / key, _chunks(array, key, sides)) for key in keys[start : start + batch]]
         with clock:
-            for _ in pool.map(lambda item: _store(*item, sharded=bool(array.shards)), loaded):
+            for _ in pool.map(lambda item: _store(*item, codec=codec, sharded=bool(array.shards)), loaded):
                 pass
 
 
@@ -152,8 +154,18 @@ def _chunks(array: zarr.Array[Any], key: Path, sides: tuple[int, ...]) -> list[N
     ]
 
 
-def _store(path: Path, pieces: list[NDArray[Any] | None], *, sharded: bool) -> None:
-    encoded = [None if piece is None else shards.encode_chunk(piece) for piece in pieces]
+def _codec_of(array: zarr.Array[Any]) -> shards.Codec:
+    """How the pyramid's own chunks are compressed."""
+    if array.shards is None:
+        blosc_codec = array.compressors[-1]
+    else:
+        inner = array.metadata.codecs[0].codecs
+        blosc_codec = next(codec for codec in inner if isinstance(codec, zarr.codecs.BloscCodec))
+    return shards.Codec(str(blosc_codec.shuffle.value), clevel=int(blosc_codec.clevel))
+
+
+def _store(path: Path, pieces: list[NDArray[Any] | None], *, codec: shards.Codec, sharded: bool) -> None:
+    encoded = [None if piece is None else shards.encode_chunk(piece, codec) for piece in pieces]
     data = shards.encode_shard(encoded) if sharded else b"".join(part for part in encoded if part is not None)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import zarr  # noqa: F401 - xarray imports it to open a store; libraries are imported before the clock for everybody
 from child import run
 
 import pyramids
