@@ -63,14 +63,17 @@ def _last_line(text: str) -> str:
 def _interpreter() -> str:
     """Newest Python at hand: peers ask for newer ones than this project does.
 
-    `BENCH_PYTHON` overrides. The project's own environments come second to the path, since a version manager's command
-    may be there without a Python behind it.
+    `BENCH_PYTHON` overrides. The project's own environments and pyenv's versions are looked at beside the path, since a
+    version manager's command may be there without a Python behind it.
     """
     chosen = os.environ.get("BENCH_PYTHON")
     if chosen:
         return chosen
     ours = sorted((str(path) for path in PROJECT.glob(".venv*/bin/python")), reverse=True)
-    found = {version: python for python in (sys.executable, *ours, *NEWEST_FIRST) if (version := _version(python))}
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    managed = [str(path) for path in root.glob("versions/3.*/bin/python3")]
+    candidates = (sys.executable, *ours, *managed, *NEWEST_FIRST)
+    found = {version: python for python in candidates if (version := _version(python))}
     return found[max(found)]
 
 
