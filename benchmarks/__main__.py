@@ -48,11 +48,15 @@ class Settings:
     results: Path
     is_quick: bool
     with_scale: bool
+    renders_only: bool = False
 
 
 def main() -> None:
     """Run, print and write the results."""
     settings = parse(sys.argv[1:])
+    if settings.renders_only:
+        report.write(json.loads((settings.results / "results.json").read_text()), settings.results)
+        return
     records: list[dict[str, Any]] = []
     for case in settings.cases:
         print(f"\n{case.title}", flush=True)
@@ -87,6 +91,7 @@ def parse(arguments: list[str]) -> Settings:
     parser.add_argument(
         "--outputs", type=Path, help="folder for outputs; by default a memory file system where there is a roomy one"
     )
+    parser.add_argument("--render", action="store_true", help="run nothing: write page and chart of results.json anew")
     parser.add_argument("--results", type=Path, help="folder for the results; when quick or with --side, in the cache")
     parser.add_argument(
         "--no-scale", action="store_true", help="leave out the plan of a global mosaic and sparse memory"
@@ -114,6 +119,7 @@ def parse(arguments: list[str]) -> Settings:
         results=chosen.results or (cache / "small" if is_small else HERE),
         is_quick=is_small,
         with_scale=not chosen.no_scale and not chosen.case,
+        renders_only=chosen.render,
     )
 
 

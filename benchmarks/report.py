@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 Record = dict[str, Any]
 Document = dict[str, Any]
 
+REMARKS = Path(__file__).parent / "REMARKS.md"  # what people say of a full run; the rest is made of its records
 STAGES = ("decode", "warp", "fold", "encode", "store")
 MEMORY_GIVEN = 2**30  # bytes
 BASE = "elevation"  # the case that `islands` is compared with in memory
@@ -292,6 +293,8 @@ def page(document: Document, *, has_chart: bool) -> str:
     if has_chart:
         parts.append("![Wall time of each contender in proportion to ours](results.png)")
     parts += ["## Claims", ratio_table(document)]
+    if not document.get("is_quick"):
+        parts.append(REMARKS.read_text().strip())
     for case in cases:
         records = [record for record in document["records"] if record["case"] == case]
         parts += [

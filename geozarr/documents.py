@@ -99,6 +99,66 @@ class ArrayLayout:
         return "/".join(("c", *map(str, index)))
 
 
+def object_shape_of(document: dict[str, Any], *, rank: int, node: str) -> tuple[int, ...]:
+    """Read the shape of an array's stored objects (Zarr core v3, regular grids).
+
+    Parameters
+    ----------
+    document : dict
+        `zarr.json` of the array.
+    rank : int
+        Axes of the array.
+    node : str
+        Its path, for messages.
+
+    Raises
+    ------
+    UnsupportedError
+        If the chunk grid is another than "regular".
+    MetadataError
+        If it has no side of at least 1 for each axis.
+    """
+    grid = document.get("chunk_grid")
+    configuration = grid.get("configuration") if isinstance(grid, dict) and grid.get("name") == "regular" else None
+    if not isinstance(configuration, dict):
+        raise UnsupportedError(f"chunk grid of {node}", "chunk grids are 'regular'")
+    sides = configuration.get("chunk_shape")
+    if (
+        isinstance(sides, list)
+        and len(sides) == rank
+        and all(type(side) is int and 1 <= side < 2**63 for side in sides)
+    ):
+        return tuple(sides)
+    expected = f"{rank} whole numbers of at least 1"
+    raise MetadataError(node, "chunk_grid.chunk_shape", found=sides, expected=expected)
+
+
+def key_encoding_of(document: dict[str, Any], *, node: str) -> tuple[str, str]:
+    """Read separator and prefix of the keys of an array's stored objects (Zarr core v3, chunk key encoding).
+
+    Returns
+    -------
+    separator, prefix : str
+        A key is the prefix followed by the object's index along each axis, with separators between.
+
+    Raises
+    ------
+    UnsupportedError
+        If the encoding is none of "default" and "v2".
+    MetadataError
+        If the separator is none of "/" and ".".
+    """
+    encoding = document.get("chunk_key_encoding")
+    name = encoding.get("name") if isinstance(encoding, dict) else None
+    configuration = encoding.get("configuration") or {} if isinstance(encoding, dict) else {}
+    if name not in ("default", "v2") or not isinstance(configuration, dict):
+        raise UnsupportedError(f"chunk key encoding {name!r} of {node}", "known: 'default', 'v2'")
+    separator = configuration.get("separator", "/" if name == "default" else ".")
+    if separator not in ("/", "."):
+        raise MetadataError(node, "chunk_key_encoding.separator", found=separator, expected="'/' or '.'")
+    return separator, f"c{separator}" if name == "default" else ""
+
+
 def group_document(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the `zarr.json` of a group."""
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}

@@ -416,32 +416,15 @@ def _array(document: dict[str, Any], level: Level, levels: Levels, name: str, dt
         raise UnsupportedError(f"axes {dimensions} of {node}", f"the last two are {levels.dimensions}")
     if shape[-2:] != level.grid.shape:
         raise GridMismatchError(f"shape of {node}", found=shape[-2:], expected=level.grid.shape)
-    grid = document.get("chunk_grid")
-    if not isinstance(grid, dict) or grid.get("name") != "regular" or not isinstance(grid.get("configuration"), dict):
-        raise UnsupportedError(f"chunk grid of {node}", "chunk grids are 'regular'")
-    object_shape = _whole_numbers(grid["configuration"].get("chunk_shape"), node, "chunk_grid.chunk_shape")
-    if len(object_shape) != len(shape):
-        raise MetadataError(node, "chunk_grid.chunk_shape", found=object_shape, expected=f"{len(shape)} sides")
+    object_shape = documents.object_shape_of(document, rank=len(shape), node=node)
     storage = read_storage(document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node)
     if document.get("storage_transformers"):
         raise UnsupportedError(f"storage transformers of {node}", "chunks are stored as their codecs wrote them")
-    separator, prefix = _key_encoding(document, node)
+    separator, prefix = documents.key_encoding_of(document, node=node)
     value = document.get("fill_value")
     # null is not of the specification, but GDAL writes it for data without a nodata value; it stands for zero.
     fill = dtype.type(0) if value is None else cf.decode_fill_value(value, dtype, node=node)
     return StoredArray(f"{level.asset}/{name}", shape, storage, separator, prefix, fill)
-
-
-def _key_encoding(document: dict[str, Any], node: str) -> tuple[str, str]:
-    encoding = document.get("chunk_key_encoding")
-    name = encoding.get("name") if isinstance(encoding, dict) else None
-    configuration = encoding.get("configuration") or {} if isinstance(encoding, dict) else {}
-    if name not in ("default", "v2") or not isinstance(configuration, dict):
-        raise UnsupportedError(f"chunk key encoding {name!r} of {node}", "known: 'default', 'v2'")
-    separator = configuration.get("separator", "/" if name == "default" else ".")
-    if separator not in ("/", "."):
-        raise MetadataError(node, "chunk_key_encoding.separator", found=separator, expected="'/' or '.'")
-    return separator, f"c{separator}" if name == "default" else ""
 
 
 def _whole_numbers(value: Any, node: str, key: str) -> tuple[int, ...]:

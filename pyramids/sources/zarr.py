@@ -401,41 +401,15 @@ def _stored_array(store: Path, variable: SourceVariable, shape: tuple[int, int])
         full = (*(axis.size for axis in variable.leading), *shape)
         if documents.dtype_of(document, node=node) != variable.dtype or document.get("shape") != list(full):
             return None
-        object_shape = _object_shape(document, rank=len(full))
-        keys = _key_encoding(document)
-        if object_shape is None or keys is None:
-            return None
+        object_shape = documents.object_shape_of(document, rank=len(full), node=node)
+        separator, prefix = documents.key_encoding_of(document, node=node)
         storage = codecs.read_storage(
             document.get("codecs"), dtype=variable.dtype, object_shape=object_shape, node=node, max_chunk=MAX_CHUNK
         )
         fill = cf.decode_fill_value(document.get("fill_value"), variable.dtype, node=node)
     except (OSError, GeoZarrError):  # xarray has opened it, so it is for xarray to read it or to say what is wrong
         return None
-    separator, prefix = keys
     return _StoredArray(folder, node, shape=full, storage=storage, separator=separator, prefix=prefix, fill=fill)
-
-
-def _object_shape(document: dict[str, Any], *, rank: int) -> tuple[int, ...] | None:
-    """Cells of a stored object; None for chunk grids other than regular ones (Zarr core v3, regular grids)."""
-    grid = document.get("chunk_grid")
-    configuration = grid.get("configuration") if isinstance(grid, dict) and grid.get("name") == "regular" else None
-    sides = configuration.get("chunk_shape") if isinstance(configuration, dict) else None
-    if not isinstance(sides, list) or len(sides) != rank or not all(type(side) is int and side >= 1 for side in sides):
-        return None
-    return tuple(sides)
-
-
-def _key_encoding(document: dict[str, Any]) -> tuple[str, str] | None:
-    """Separator and prefix of the keys of chunks (Zarr core v3, chunk key encoding); None where it is another one."""
-    encoding = document.get("chunk_key_encoding")
-    name = encoding.get("name") if isinstance(encoding, dict) else None
-    configuration = (encoding.get("configuration") or {}) if isinstance(encoding, dict) else None
-    if name not in ("default", "v2") or not isinstance(configuration, dict):
-        return None
-    separator = configuration.get("separator", "/" if name == "default" else ".")
-    if separator not in ("/", "."):
-        return None
-    return separator, f"c{separator}" if name == "default" else ""
 
 
 def _counts(shape: tuple[int, ...], block: tuple[int, ...]) -> tuple[int, ...]:
