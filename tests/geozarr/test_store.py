@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import struct
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
+import numpy as np
+import obstore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geozarr import LimitError, MetadataError, StoreError, documents, levels, store
 from pyramid_factory import Variable, web_mercator_levels, write_pyramid
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-import numpy as np
 
 GROUP = documents.group_document({"title": "t"})
 ARRAY = {"zarr_format": 3, "node_type": "array", "shape": [2]}
@@ -83,12 +83,60 @@ def test_a_key_that_no_store_can_have_is_a_store_error(opened: store.Store, key:
         assert caught.value.__cause__ is not None
 
 
+@given(parts=st.lists(st.text("abcXYZ019_.- #%~+@é", min_size=1, max_size=6), min_size=1, max_size=3))
+def test_obstore_reads_what_was_written_on_local_disk(parts: list[str]) -> None:
+    """Whichever way an object is put, it lies where obstore looks for it, and nothing lies beside it."""
+    key = "/".join(parts)
+    with tempfile.TemporaryDirectory() as folder:
+        opened = store.open_store(folder)
+        try:
+            store.write_bytes(opened, key, b"first")
+        except StoreError:
+            assert {".", ".."} & set(parts), "only keys of dots are refused"
+            return
+        store.write_bytes(opened, key, b"second")
+        assert bytes(obstore.get(opened, key).bytes()) == b"second"
+        assert store.list_keys(opened) == [key]
+        assert len([path for path in Path(folder).rglob("*") if path.is_file()]) == 1
+
+
+def test_a_put_that_fails_leaves_the_former_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full in the middle of an object."""
+    opened = store.open_store(tmp_path)
+    store.write_bytes(opened, "1/red/c/0/0", b"before")
+    write = os.write
+
+    def few_then_none(file: int, data: memoryview) -> int:
+        if len(data) <= 90:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return write(file, data[:5])  # the rest is asked for again
+
+    monkeypatch.setattr(os, "write", few_then_none)
+    with pytest.raises(StoreError) as caught:
+        store.write_bytes(opened, "1/red/c/0/0", bytes(100))
+    assert isinstance(caught.value.__cause__, OSError)
+    monkeypatch.undo()
+    assert store.read_bytes(opened, "1/red/c/0/0") == b"before"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["0"]
+
+
+def test_an_object_that_is_written_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """write(2) may take a part: 2 GiB at most on Linux."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    opened = store.open_store(tmp_path)
+    data = bytes(range(100))
+    store.write_bytes(opened, "a", data)
+    assert (tmp_path / "a").read_bytes() == data
+
+
 def test_a_file_in_the_way_is_a_store_error(tmp_path: Path) -> None:
     opened = store.open_store(tmp_path)
     (tmp_path / "taken" / "zarr.json").mkdir(parents=True)
     with pytest.raises(StoreError) as caught:
         store.write_document(opened, "taken", GROUP)
     assert (caught.value.operation, caught.value.key) == ("put", "taken/zarr.json")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "nothing is left beside its place"
 
 
 def test_an_object_beyond_the_limit_is_not_read(opened: store.Store) -> None:
