@@ -59,7 +59,7 @@ def codec_for(dtype: np.dtype[Any], *, is_classes: bool = False) -> Codec:
     if dtype.kind == "f":
         return Codec("shuffle")
     if dtype.itemsize == 1 and is_classes:
-        return Codec("noshuffle")
+        return Codec("noshuffle", clevel=3)
     if dtype.itemsize == 1 or (dtype.name == "uint16" and not is_classes):
         return Codec("bitshuffle")
     return Codec("shuffle")
