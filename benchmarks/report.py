@@ -405,10 +405,9 @@ def _bars(axis: Any, records: list[Record], ours: float) -> None:
     names = [record["contender"] for record in records]
     axis.barh(names, ratios_, color=[COLOURS.get(name, "#000000") for name in names], height=0.7)
     for place, (ratio, record) in enumerate(zip(ratios_, records, strict=True)):
-        axis.text(
-            ratio, place, f" {ratio:.2g} x, {record['seconds']:.3g} s", va="center", fontsize=8, backgroundcolor="w"
-        )
-    axis.axvline(1, color="#0072B2", linewidth=0.8)
+        text = f"{ratio:.2g} x, {record['seconds']:.3g} s"
+        axis.annotate(text, (ratio, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.axvline(1, color="#0072B2", linewidth=0.8, zorder=0)
     axis.invert_yaxis()
     axis.set_xlim(0, max(ratios_) * 1.25)
     axis.set_title(records[0]["title"], fontsize=9, loc="left")
