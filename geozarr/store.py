@@ -170,7 +170,7 @@ def _write_file(root: str, key: str, data: bytes) -> None:
         finally:
             os.close(file)
         os.replace(staged, path)  # noqa: PTH105
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(staged)  # noqa: PTH108
         raise

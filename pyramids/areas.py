@@ -276,14 +276,8 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
             for b in range(values.shape[0]):
                 m = min(b, mask.shape[0] - 1)
                 row, col = place[0] + i, place[1] + j
-                if not is_upright:
-                    is_one, value, total = _one_value(values, b, mask, m, has_mask, boxes, count)
-                    if is_one:
-                        found = total > NEGLIGIBLE * area
-                        out[b, row, col] = value if found else fill[b]
-                        out_valid[b, row, col] = found
-                        continue
                 used = 0
+                last_k = 0
                 total = 0.0
                 for n in range(count):
                     left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
@@ -299,7 +293,10 @@ def _ranked(values, mask, has_mask, offset, lattice, out, out_valid, place, size
                             total += along * across
                             # Distinct values in ascending order, each with the area it covers.
                             value = values[b, r, c]
-                            k = _search(found_values, used, value)
+                            if last_k < used and found_values[last_k] == value:  # most are like the one before
+                                found_weights[last_k] += along * across
+                                continue
+                            last_k = k = _search(found_values, used, value)
                             if k < used and found_values[k] == value:
                                 found_weights[k] += along * across
                                 continue
@@ -363,7 +360,7 @@ def _uniform(values, mask, has_mask):  # type: ignore[no-untyped-def]  # noqa: A
 
 @jit
 def _single(values, uniform, spans, out, out_valid, first_col, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Write those cells of a row of one band that lie inside and touch nothing but one value; count the others.
+    """Write those cells of a row of one band that lie inside and touch nothing but one value; mark the others.
 
     That is most of a map of classes, where shares then need not be looked at. `left` is raised at the other cells.
     """
@@ -376,31 +373,6 @@ def _single(values, uniform, spans, out, out_valid, first_col, left):  # type: i
             out_valid[first_col + j] = True
         else:
             left[j] = True
-
-
-@jit
-def _one_value(values, b, mask, m, has_mask, boxes, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Tell whether all that boxes touch is one value, as most of a map of classes is; that value, and the area."""
-    height, width = values.shape[1:]
-    value = values[b, 0, 0]
-    total = 0.0
-    for n in range(count):
-        left, right, top, bottom = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
-        first, last = _span(left, right, width)
-        for r in range(*_span(top, bottom, height)):
-            along = _share(top, bottom, r)
-            if along <= NEGLIGIBLE:
-                continue
-            for c in range(first, last):
-                across = _share(left, right, c)
-                if across <= NEGLIGIBLE or (has_mask and not mask[m, r, c]):
-                    continue
-                if total == 0.0:
-                    value = values[b, r, c]
-                elif values[b, r, c] != value:
-                    return False, value, total
-                total += along * across
-    return True, value, total
 
 
 @jit

@@ -166,7 +166,7 @@ def _chunks_of(values: NDArray[Any], chunk: int, fill: float, scratch: Scratch) 
     """Cut a block into chunks, shape (row, col, row in chunk, column in chunk); beside the array they are fill."""
     height, width = values.shape
     rows, cols = -(-height // chunk), -(-width // chunk)
-    if (rows, cols) == (1, 1) and (height, width) == (chunk, chunk) and values.flags.c_contiguous:
+    if values.shape == (chunk, chunk) and values.flags.c_contiguous:
         return values[None, None]
     chunks = scratch.array("chunks", (rows, cols, chunk, chunk), values.dtype)
     if (height, width) == (rows * chunk, cols * chunk):
