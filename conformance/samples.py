@@ -12,22 +12,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 import zarr.errors
-import zarr.storage
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.abc.store import Store as ZarrStore
 
 from conformance import values
-from geozarr.errors import ChunkReadError
+from geozarr.errors import ChunkReadError, GeoZarrError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
     from conformance.context import Context
     from conformance.tree import Node
     from geozarr.store import Store
 
 _MAX_CHUNK = 64 * 2**20  # bytes; the longest coordinate known has 8 MB
 _CODECS = ("bytes", "blosc", "crc32c", "gzip", "zstd", "sharding_indexed")
-# What zarr-python, numcodecs and obstore raise for a document or a chunk that cannot be decoded.
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, RuntimeError, OSError, BaseError, zarr.errors.BaseZarrError)
+# What zarr-python, numcodecs and a store raise for a document or a chunk that cannot be decoded.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    OSError,
+    GeoZarrError,
+    zarr.errors.BaseZarrError,
+)
 
 
 def positions(size: int) -> tuple[int, ...]:
@@ -61,23 +74,68 @@ def read(context: Context, variable: Node) -> tuple[float, ...] | None:
         return None
     shape = context.shape(variable) or (0,)
     try:
-        array = zarr.open_array(_opened(context.store), path=variable.path, mode="r", zarr_format=3)
+        array = zarr.open_array(_Readable(context.store), path=variable.path, mode="r", zarr_format=3)
         found = [np.asarray(array[index], dtype=np.float64).item() for index in positions(shape[0])]
     except _UNREADABLE as error:
         raise ChunkReadError(variable.path, "0", f"cannot be decoded: {type(error).__name__}") from error
     return tuple(found)
 
 
-def _opened(store: Store) -> Any:
-    """Open a store for zarr-python; a folder without obstore.
+class _Readable(ZarrStore):
+    """A store for zarr-python to read from, on the thread that asks.
 
-    Asked asynchronously, as zarr-python does, obstore answers from threads of its own. One that is still telling
-    Python's event loop so when the interpreter ends aborts the process (seen in 2 of 100 checks on a busy machine).
+    zarr-python's own adapter of obstore gets its answers from threads of obstore's. One that is still telling Python's
+    event loop so when the interpreter ends aborts the process (seen in 2 of 100 checks on a busy machine).
     """
-    if isinstance(store, LocalStore) and store.prefix is not None:
-        return zarr.storage.LocalStore(store.prefix, read_only=True)
-    adapter: Any = zarr.storage.ObjectStore  # its type variable fits no union of stores
-    return adapter(store, read_only=True)
+
+    supports_writes = supports_deletes = supports_listing = False
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(read_only=True)
+        self._store = store
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Readable) and self._store is other._store
+
+    __hash__ = None  # type: ignore[assignment] # as that of its base
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        if byte_range is None:
+            found = self._store.get(key, most=_MAX_CHUNK)
+        elif isinstance(byte_range, RangeByteRequest):
+            length = byte_range.end - byte_range.start
+            found = self._store.get(key, first=byte_range.start, length=length, most=_MAX_CHUNK)
+        elif isinstance(byte_range, SuffixByteRequest):
+            found = self._store.get(key, last=byte_range.suffix, most=_MAX_CHUNK)
+        else:
+            found = self._store.get(key, first=byte_range.offset, most=_MAX_CHUNK)
+        return None if found is None else prototype.buffer.from_bytes(found.data)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        return [await self.get(key, prototype, wanted) for key, wanted in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        return self._store.get(key, length=1) is not None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        raise NotImplementedError
+
+    async def list(self) -> AsyncIterator[str]:
+        raise NotImplementedError
+        yield ""
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+        yield prefix
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+        yield prefix
 
 
 def _is_readable(context: Context, variable: Node) -> bool:

@@ -19,7 +19,7 @@ from geozarr.errors import LimitError, MetadataError
 from geozarr.store import MAX_DOCUMENT, MAX_NODES, join
 
 if TYPE_CHECKING:
-    from geozarr.store import Store
+    from geozarr.store import StoreLike
 
 MAX_DEPTH_OF_GROUPS = 32  # a loop of symbolic links would never end; the deepest pyramid known has 4
 MAX_DEPTH_OF_JSON = 100  # levels of nesting; a consolidated PROJJSON has about 20
@@ -150,7 +150,7 @@ def blocks(node: Node) -> dict[str, dict[str, Any]]:
     return {path: document for path, document in entries.items() if isinstance(document, dict)}
 
 
-def read(store: Store) -> Tree:
+def read(store: StoreLike) -> Tree:
     """Read every document of a store.
 
     Raises
@@ -179,7 +179,7 @@ def read(store: Store) -> Tree:
     return Tree(dict(sorted(nodes.items(), key=lambda item: item[0].split("/") if item[0] else [])), count)
 
 
-def _walk(store: Store) -> dict[str, Node]:
+def _walk(store: StoreLike) -> dict[str, Node]:
     """Read each node's own document by listing; folders without one are kept where a node is below them."""
     nodes: dict[str, Node] = {}
     visited = 0
@@ -215,7 +215,7 @@ def _add_missing_groups(nodes: dict[str, Node], path: str) -> None:
             nodes[path] = Node(path, {}, fault="it has no document", is_missing=True)
 
 
-def _read_node(store: Store, path: str) -> Node:
+def _read_node(store: StoreLike, path: str) -> Node:
     try:
         data = geozarr_store.read_bytes(store, join(path, DOCUMENT), most=MAX_DOCUMENT)
     except LimitError as error:
@@ -261,6 +261,6 @@ def _is_deeper(document: Any, levels: int) -> bool:
     return True
 
 
-def _not_a_store(store: Store) -> MetadataError:
+def _not_a_store(store: StoreLike) -> MetadataError:
     found = next((key for key in _V2_DOCUMENTS if geozarr_store.read_bytes(store, key) is not None), None)
     return MetadataError("/", DOCUMENT, found=found, expected="the document of a Zarr v3 store")

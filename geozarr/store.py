@@ -1,44 +1,40 @@
-"""A store's documents in and out: the one module of this package that does I/O.
+"""A store's documents in and out.
 
-A store is any `obstore` store (local disk, memory, and what else obstore reaches), addressed by keys with `/`. A put
-is atomic: a reader sees the whole object or the former one. Documents are read with a cap on their size, and a
-store is never asked for a name that was found inside a document without that name being checked first.
+With `stores`, which it goes through, the one module of this package that does I/O. Documents are read with a cap on
+their size, and a store is never asked for a name that was found inside a document without that name being checked
+first.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import re
-import threading
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import obstore
-from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, from_url
 
+from geozarr import stores
 from geozarr.documents import DOCUMENT, consolidated_nodes
 from geozarr.errors import LimitError, MetadataError, StoreError
+from geozarr.stores import ObjectStoreAdapter
+from geozarr.stores import Store as Store  # noqa: PLC0414 - told onwards
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 else:
     ObjectStore = object
 
-Store: TypeAlias = ObjectStore
-StoreLike: TypeAlias = "str | Path | Store"
+StoreLike: TypeAlias = "str | Path | ObjectStore | Store"
 
-# Keys that are paths as they are: no part is special to obstore, to a shell or to a file system.
-_PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
-
+# Ours are the retries: obstore's own would multiply with them.
+_REMOTE: dict[str, Any] = {
+    "retry_config": {"max_retries": 0},
+    "client_options": {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)},
+}
 MAX_DOCUMENT = 64 * 2**20  # bytes; a consolidated document of 10 000 nodes has about 40 MB
 MAX_NODES = 100_000  # beyond that the store is no pyramid
-
-# ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
-_FAILURES = (BaseError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
 
     Parameters
     ----------
-    target : str, Path or obstore store
+    target : str, Path, obstore store or Store
         A folder on local disk, or a URL that obstore knows (`file:`, `memory:`, `s3:` ...).
     create : bool
         Make the folder where it does not exist.
@@ -92,22 +88,22 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         If there is no such folder, or the URL cannot be opened.
     """
     if not isinstance(target, str | Path):
-        return target
+        return target if isinstance(target, stores.Store) else ObjectStoreAdapter(target)
     text = str(target)
     try:
         if text == "memory://":
-            return MemoryStore()
+            return ObjectStoreAdapter(MemoryStore(), text)
         if "://" in text:
-            return from_url(text)
+            return ObjectStoreAdapter(from_url(text, **_REMOTE), text)
         path = Path(text).expanduser()
         if not create and not path.is_dir():
             raise StoreError("open", text) from FileNotFoundError(f"no such folder: {text}")
-        return LocalStore(path, mkdir=create, automatic_cleanup=True)
-    except (BaseError, OSError, ValueError) as error:
+        return ObjectStoreAdapter(LocalStore(path, mkdir=create, automatic_cleanup=True), text)
+    except stores.FAILURES as error:
         raise StoreError("open", text) from error
 
 
-def read_bytes(store: Store, key: str, *, most: int | None = None) -> bytes | None:
+def read_bytes(store: StoreLike, key: str, *, most: int | None = None) -> bytes | None:
     """Read an object whole; None where it does not exist.
 
     Parameters
@@ -127,81 +123,32 @@ def read_bytes(store: Store, key: str, *, most: int | None = None) -> bytes | No
         If the object is larger than `most`.
     """
     try:
-        found = obstore.get(store, key)
-        size = found.meta["size"]
-        if most is not None and size > most:
-            raise LimitError(f"size of {key} in bytes", allowed=most, found=size)
-        return bytes(found.bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except _FAILURES as error:
-        raise StoreError("get", key) from error
+        found = open_store(store).get(key, most=most)
+    except LimitError as error:
+        raise LimitError(f"size of {key} in bytes", allowed=error.allowed, found=error.found) from None
+    return None if found is None else found.data
 
 
-def write_bytes(store: Store, key: str, data: bytes) -> None:
+def write_bytes(store: StoreLike, key: str, data: bytes) -> None:
     """Write an object whole, in one put; raises `StoreError` if that fails."""
-    try:
-        if isinstance(store, LocalStore) and store.prefix is not None and _PLAIN_KEY.fullmatch(key):
-            _write_file(str(store.prefix), key, data)
-        else:
-            obstore.put(store, key, data, use_multipart=False)
-    except _FAILURES as error:
-        raise StoreError("put", key) from error
+    open_store(store).put(key, data)
 
 
-def _write_file(root: str, key: str, data: bytes) -> None:
-    """Put an object into a folder as obstore does: beside its place, under a name that no list shows, then moved there.
-
-    On the calling thread: obstore's own one must be woken, and wake this one again, for each object.
-    """
-    path = f"{root}/{key}"
-    staged = f"{path}#{os.getpid()}{threading.get_ident()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    try:
-        file = os.open(staged, flags, 0o666)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - plain strings: this is called often
-        file = os.open(staged, flags, 0o666)
-    try:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-        finally:
-            os.close(file)
-        os.replace(staged, path)  # noqa: PTH105
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(staged)  # noqa: PTH108
-        raise
-
-
-def list_keys(store: Store, prefix: str = "") -> list[str]:
+def list_keys(store: StoreLike, prefix: str = "") -> list[str]:
     """List all keys below a prefix, sorted; raises `StoreError` if the store cannot be listed."""
-    try:
-        return sorted(item["path"] for batch in obstore.list(store, prefix or None) for item in batch)
-    except _FAILURES as error:
-        raise StoreError("list", prefix) from error
+    return sorted(item.key for item in open_store(store).listed(prefix))
 
 
-def list_children(store: Store, prefix: str = "") -> list[str]:
+def list_children(store: StoreLike, prefix: str = "") -> list[str]:
     """List the names of the folders directly below a prefix, sorted; raises `StoreError` as `list_keys` does."""
-    try:
-        result = obstore.list_with_delimiter(store, prefix or None)
-    except _FAILURES as error:
-        raise StoreError("list", prefix) from error
-    return sorted(PurePosixPath(path).name for path in result["common_prefixes"])
+    return open_store(store).children(prefix)
 
 
-def delete(store: Store, keys: list[str]) -> None:
+def delete(store: StoreLike, keys: list[str]) -> None:
     """Delete objects; those that are gone already do not matter. Raises `StoreError` if one cannot be deleted."""
+    opened = open_store(store)
     for key in keys:
-        try:
-            obstore.delete(store, key)
-        except FileNotFoundError:
-            continue
-        except (*_FAILURES, TypeError) as error:  # obstore's word for a bad key here
-            raise StoreError("delete", key) from error
+        opened.delete(key)
 
 
 def join(*parts: str) -> str:
@@ -244,7 +191,7 @@ def decode_document(data: bytes, *, node: str, key: str = DOCUMENT) -> dict[str,
     return document
 
 
-def read_document(store: Store, path: str = "") -> dict[str, Any] | None:
+def read_document(store: StoreLike, path: str = "") -> dict[str, Any] | None:
     """Read the `zarr.json` of a node; None where there is no such node.
 
     Raises
@@ -258,12 +205,12 @@ def read_document(store: Store, path: str = "") -> dict[str, Any] | None:
     return None if data is None else decode_document(data, node=f"/{path}")
 
 
-def write_document(store: Store, path: str, document: dict[str, Any]) -> None:
+def write_document(store: StoreLike, path: str, document: dict[str, Any]) -> None:
     """Write the `zarr.json` of a node in one put; raises as `encode_document` and `write_bytes` do."""
     write_bytes(store, join(path, DOCUMENT), encode_document(document, node=f"/{path}"))
 
 
-def read_tree(store: Store, path: str = "") -> Tree:
+def read_tree(store: StoreLike, path: str = "") -> Tree:
     """Read a group with everything below it: from its consolidated metadata, else by walking the store.
 
     Raises
@@ -288,7 +235,7 @@ def read_tree(store: Store, path: str = "") -> Tree:
     return Tree(walk(store, path), is_consolidated=False)
 
 
-def walk(store: Store, path: str = "") -> dict[str, dict[str, Any]]:
+def walk(store: StoreLike, path: str = "") -> dict[str, dict[str, Any]]:
     """Read each node's own document below a group, by path relative to it, without consolidated metadata.
 
     Raises

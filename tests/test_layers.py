@@ -17,6 +17,7 @@ GEOZARR_LAYERS = (
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),
+    ("geozarr.stores",),
     ("geozarr.store",),
 )
 AT_THE_EDGE = ("cli.py", "app.py", "settings.py")

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import obstore
-from obstore.exceptions import BaseError
 
 from geozarr.codecs import ABSENT, DamagedChunkError
-from geozarr.errors import ChunkReadError, LimitError, StoreError
+from geozarr.errors import ChunkReadError, LimitError
+from geozarr.store import open_store
 from geozarr.window import Window
 from tiler.cache import BoundedCache
 
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from obstore import Bytes, SuffixRange
 
     from geozarr.codecs import ShardIndex
-    from geozarr.store import Store
+    from geozarr.store import StoreLike
     from tiler.pyramid import StoredArray
 
 _ENTRY_BYTES = 256  # what an entry of the cache costs beside its values: key, array header, list node
@@ -77,8 +75,8 @@ class ChunkReader:
         Set apart from every other store and version that shares the cache.
     """
 
-    def __init__(self, store: Store, cache: BoundedCache[Cached], version: object) -> None:
-        self._store = store
+    def __init__(self, store: StoreLike, cache: BoundedCache[Cached], version: object) -> None:
+        self._store = open_store(store)
         self._cache = cache
         self._version = version
 
@@ -115,8 +113,8 @@ class ChunkReader:
         storage = array.storage
         name = ".".join(map(str, index))
         if storage.index is None:
-            found = self._get(array.object_key(index), most=storage.chain.most_stored_bytes)
-            data = None if found is None else found[0]
+            found = self._store.get(array.object_key(index), most=storage.chain.most_stored_bytes)
+            data = None if found is None else found.data
         else:
             data = self._get_from_shard(array, index, storage.index, name)
         if data is None:
@@ -145,37 +143,22 @@ class ChunkReader:
         if offset + length > shard.size:
             cause = DamagedChunkError(f"bytes {offset} to {offset + length} of a shard of {shard.size} bytes")
             raise ChunkReadError(f"/{array.path}", name, "lies beyond its shard") from cause
-        found = self._get(key, byte_range=(offset, offset + length), most=length)
-        if found is None or len(found[0]) != length:
-            cause = DamagedChunkError(f"{0 if found is None else len(found[0])} of {length} bytes")
+        found = self._store.get(key, first=offset, length=length, most=length)
+        if found is None or len(found.data) != length:
+            cause = DamagedChunkError(f"{0 if found is None else len(found.data)} of {length} bytes")
             raise ChunkReadError(f"/{array.path}", name, "is shorter than the index of its shard says") from cause
-        return found[0]
+        return found.data
 
     def _load_index(self, array: StoredArray, key: str, layout: ShardIndex, name: str) -> Shard | None:
         size = layout.stored_bytes
-        found = self._get(key, byte_range={"suffix": size} if layout.at_end else (0, size), most=size)
+        where = {"last": size} if layout.at_end else {"length": size}
+        found = self._store.get(key, **where, most=size)
         if found is None:
             return None
         try:
-            return Shard(layout.decode(found[0]), found[1])
+            return Shard(layout.decode(found.data), found.size)
         except DamagedChunkError as error:
             raise ChunkReadError(f"/{array.path}", name, str(error)) from error
-
-    def _get(
-        self, key: str, *, most: int, byte_range: tuple[int, int] | SuffixRange | None = None
-    ) -> tuple[bytes, int] | None:
-        """Get an object or a range of it, and the size of the whole; None where there is no such object."""
-        try:
-            result = obstore.get(self._store, key, options={"range": byte_range} if byte_range else None)
-            start, stop = result.range
-            if stop - start > most:
-                raise LimitError("stored object in bytes", allowed=most, found=stop - start)
-            data: Bytes = result.bytes()
-            return bytes(data), int(result.meta["size"])
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError, ValueError) as error:
-            raise StoreError("get", key) from error
 
 
 def chunks_of(array: StoredArray, window: Window) -> Iterator[tuple[tuple[int, int], Window]]:

@@ -36,7 +36,7 @@ from geozarr.grid import Bounds
 
 if TYPE_CHECKING:
     from geozarr import Level, Levels
-    from geozarr.store import Store, Tree
+    from geozarr.store import StoreLike, Tree
 
 MAX_DIMENSIONS = 8
 MAX_LEVELS = 40
@@ -281,7 +281,7 @@ class Pyramid:
         return (rasters[0],)
 
 
-def open_pyramid(store: Store) -> Pyramid:
+def open_pyramid(store: StoreLike) -> Pyramid:
     """Read the documents of a store; raises as `geozarr.store.read_tree` and `read_pyramid` do."""
     return read_pyramid(store_module.read_tree(store))
 

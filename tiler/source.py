@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr import CRS, Grid
-    from geozarr.store import Store
+    from geozarr.store import StoreLike
     from tiler.cache import BoundedCache
     from tiler.chunks import Cached
     from tiler.pyramid import Pyramid
@@ -75,7 +75,7 @@ class PyramidSource:
     """
 
     def __init__(
-        self, store: Store, pyramid: Pyramid, *, cache: BoundedCache[Cached], limits: ReadLimits | None = None
+        self, store: StoreLike, pyramid: Pyramid, *, cache: BoundedCache[Cached], limits: ReadLimits | None = None
     ) -> None:
         self.pyramid = pyramid
         self._limits = limits or ReadLimits()

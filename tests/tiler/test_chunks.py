@@ -81,7 +81,7 @@ class Counting:
             self.requests.append((key, (options.get("options") or {}).get("range")))
             return get(opened, key, **options)
 
-        monkeypatch.setattr("tiler.chunks.obstore.get", counted)
+        monkeypatch.setattr("obstore.get", counted)
 
 
 def test_an_unsharded_chunk_costs_one_request_and_then_none(

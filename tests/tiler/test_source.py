@@ -258,7 +258,7 @@ def test_a_read_that_costs_too_much_is_refused_unread(
     stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch, limits: ReadLimits, name: str
 ) -> None:
     source = stores["count"].source(limits=limits)
-    monkeypatch.setattr("tiler.chunks.obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
     with pytest.raises(LimitError) as caught:
         source.read_window(0, Window(0, 0, 512, 512), source.pyramid.bands(()))
     assert caught.value.limit == name
@@ -271,7 +271,7 @@ def test_limits_are_checked() -> None:
 
 def test_a_tile_outside_asks_the_store_for_nothing(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = stores["count"].source()
-    monkeypatch.setattr("tiler.chunks.obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
     for zoom, row, col in ((10, 0, 0), (14, 1, 1), (3, 0, 0)):
         with pytest.raises(TileOutsideLimitsError):
             tile(source, zoom, row, col)

@@ -1,0 +1,348 @@
+"""Where objects are kept: one small protocol, and its adapters for folders and for all that obstore reaches.
+
+A put is whole and atomic: a reader sees the object or the former one. A put that is to *create* fails where there is
+an object already, whoever else tries at the same time. `sync` returns when all that was put before is durable.
+
+Requests that go over a network are tried again with growing pauses, inside a budget. What another try cannot mend ends
+at once: access refused, a name that the store cannot have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import re
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
+from obstore.store import LocalStore, MemoryStore
+
+from geozarr.errors import LimitError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from obstore.store import ObjectStore
+
+    T = TypeVar("T")
+
+# Keys that are paths as they are: no part is special to obstore, to a shell or to a file system.
+_PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
+# ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
+FAILURES = (BaseError, OSError, ValueError)
+
+
+class Found(NamedTuple):
+    """Bytes of an object, or of a range of it, and the size of the whole."""
+
+    data: bytes
+    size: int
+
+
+class Listed(NamedTuple):
+    """An object in a list."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is tried.
+
+    Parameters
+    ----------
+    tries : int
+        At most so often.
+    within : float
+        Seconds from the first try, after which there is no other.
+    first, longest : float
+        Seconds before the second try, which double from try to try, and their bound. Each pause is drawn between
+        half of that and all of it, so that many workers do not come back together.
+    """
+
+    tries: int = 10
+    within: float = 180.0
+    first: float = 0.1
+    longest: float = 15.0
+
+    def pause(self, tries: int) -> float:
+        """Seconds to wait after so many tries."""
+        whole = min(self.longest, self.first * 2.0 ** (tries - 1))
+        return whole * random.uniform(0.5, 1.0)
+
+
+BUILDER = Retries()  # FAULTS.md section 6: store tries of the builder
+ONCE = Retries(tries=1)
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Objects by key, with `/` between the parts. Safe to use from many threads.
+
+    All methods raise `StoreError` where the store fails.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def get(
+        self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
+    ) -> Found | None:
+        """Read an object, or a range of it; None where it does not exist.
+
+        Parameters
+        ----------
+        key : str
+            Key of the object.
+        first, length : int
+            First byte, and how many; an object that is shorter gives less.
+        last : int, optional
+            Instead of these: so many bytes from the end.
+        most : int, optional
+            More bytes than that are not read.
+
+        Raises
+        ------
+        LimitError
+            If there would be more bytes than `most`.
+        """
+        ...
+
+    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
+        """Write an object whole.
+
+        Returns
+        -------
+        bool
+            False where `create` is set and there is an object already, which stays.
+        """
+        ...
+
+    def listed(self, prefix: str = "") -> Iterator[Listed]:
+        """List the objects below a prefix, in whatever order."""
+        ...
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly below a prefix, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is gone already does not matter."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was put is durable."""
+        ...
+
+
+class ObjectStoreAdapter:
+    """Anything that obstore reaches.
+
+    Parameters
+    ----------
+    store : obstore store
+        Where.
+    location : str
+        For people.
+    retries : Retries, optional
+        By default those of a builder where the store is remote; a folder and memory fail for good.
+    """
+
+    def __init__(self, store: ObjectStore, location: str = "", *, retries: Retries | None = None) -> None:
+        self._store = store
+        is_here = isinstance(store, LocalStore | MemoryStore)
+        self._retries = retries or (ONCE if is_here else BUILDER)
+        self._root = str(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
+        self.location = location or self._root or type(store).__name__
+
+    @property
+    def folder(self) -> str | None:
+        """The folder on this machine; None for other stores."""
+        return self._root
+
+    def __repr__(self) -> str:
+        return f"ObjectStoreAdapter({self.location!r})"
+
+    def get(
+        self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
+    ) -> Found | None:
+        """Read an object, or a range of it."""
+        wanted: Any = None
+        if last is not None:
+            wanted = {"range": {"suffix": last}}
+        elif length is not None:
+            wanted = {"range": (first, first + length)}
+        elif first:
+            wanted = {"range": {"offset": first}}
+
+        def once() -> Found:
+            result = obstore.get(self._store, key, options=wanted)
+            start, stop = result.range
+            if most is not None and stop - start > most:
+                raise LimitError("stored object in bytes", allowed=most, found=stop - start)
+            return Found(bytes(result.bytes()), int(result.meta["size"]))
+
+        try:
+            return self._tried("get", key, once)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
+        """Write an object whole."""
+        if self._root is not None and _PLAIN_KEY.fullmatch(key):
+            return self._tried("put", key, lambda: _write_file(f"{self._root}/{key}", data, create=create))
+
+        def once() -> bool:
+            try:
+                mode: Any = "create" if create else "overwrite"
+                obstore.put(self._store, key, data, use_multipart=False, mode=mode)
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return self._tried("put", key, once)
+
+    def listed(self, prefix: str = "") -> Iterator[Listed]:
+        """List the objects below a prefix; a remote list that fails begins anew, and no key comes twice."""
+
+        def items() -> Iterator[Listed]:
+            for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
+                for item in batch:
+                    yield Listed(item["path"], item["size"])
+
+        if self._retries.tries == 1:
+            try:
+                yield from items()
+            except FAILURES as error:
+                raise StoreError("list", prefix) from error
+            return
+        yield from self._tried("list", prefix, lambda: list(items()))
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly below a prefix, sorted."""
+        result = self._tried("list", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
+        return sorted(PurePosixPath(path).name for path in result["common_prefixes"])
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        with contextlib.suppress(FileNotFoundError):
+            self._tried("delete", key, lambda: obstore.delete(self._store, key))
+
+    def sync(self) -> None:
+        """Bring a folder's files to the disk; what other stores have confirmed is durable."""
+        if self._root is not None:
+            root = self._root
+            self._tried("sync", "", lambda: _sync_folder(root))
+
+    def _tried(self, operation: str, key: str, once: Callable[[], T]) -> T:
+        """Do something as often as it makes sense.
+
+        Raises
+        ------
+        FileNotFoundError, NotADirectoryError
+            As `once` does.
+        StoreError
+            If it fails otherwise.
+        """
+        started = time.monotonic()
+        tries = 1
+        while True:
+            try:
+                return once()
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if operation in ("get", "delete"):
+                    raise
+                raise StoreError(operation, key, tries) from error
+            except GenericError as error:
+                pause = self._retries.pause(tries)
+                if tries >= self._retries.tries or time.monotonic() + pause - started > self._retries.within:
+                    raise StoreError(operation, key, tries) from error
+                time.sleep(pause)
+                tries += 1
+            except (*FAILURES, TypeError) as error:  # TypeError: obstore's word for a bad key in a delete
+                raise StoreError(operation, key, tries) from error
+
+
+def _write_file(path: str, data: bytes, *, create: bool) -> bool:
+    """Put an object into a folder as obstore does: beside its place, under a name that no list shows, then moved there.
+
+    On the calling thread: obstore's own one must be woken, and wake this one again, for each object.
+    """
+    staged = f"{path}#{os.getpid()}{threading.get_ident()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    try:
+        file = os.open(staged, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - plain strings: this is called often
+        file = os.open(staged, flags, 0o666)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        finally:
+            os.close(file)
+        if not create:
+            os.replace(staged, path)  # noqa: PTH105
+            return True
+        try:
+            os.link(staged, path)  # fails where there is a file, as one step; a rename would replace it
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(staged)  # noqa: PTH108
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(staged)  # noqa: PTH108
+        raise
+    return True
+
+
+def _sync_folder(root: str) -> None:
+    """Bring all files of a folder to the disk.
+
+    Where the system can (Linux's syncfs) all of its file system at once, which also tells of writes that failed after
+    they were taken; else file by file.
+    """
+    syncfs = _syncfs()
+    if syncfs is None:
+        for folder, _, names in os.walk(root):
+            for name in names:
+                _sync_path(os.path.join(folder, name))  # noqa: PTH118
+            _sync_path(folder)
+        return
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        if syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), root)
+    finally:
+        os.close(handle)
+
+
+def _syncfs() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None, use_errno=True)
+    found: Callable[[int], int] | None = getattr(library, "syncfs", None)
+    return found
+
+
+def _sync_path(path: str) -> None:
+    with contextlib.suppress(PermissionError):  # folders cannot be opened on every system
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
