@@ -48,7 +48,7 @@ def check_limits(context: Context) -> Iterator[Fault]:
             continue
         by_id = tile_set.by_id()
         all_ids = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
-        assets = {layouts.asset_of(item) for item in pyramid.items}
+        assets = {(layouts.asset_of(item) or "").rpartition("/")[2] for item in pyramid.items}
         seen: set[str] = set()
         for name, item in tile_matrices.limits_items(pyramid):
             pointer = tile_matrices.limits_pointer(pyramid, name)

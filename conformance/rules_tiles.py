@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conformance import layouts, sites, tile_matrices, values
 from conformance.report import Depth, Fault, Rule, Severity
@@ -91,7 +91,7 @@ def check_ids(context: Context) -> Iterator[Fault]:
         ):
             continue  # half of the comparison is missing, and reported
         ids = [matrix.id for matrix in tile_set.matrices]
-        assets = [layouts.asset_of(item) for item in pyramid.items]
+        assets = [_matrix_name(layouts.asset_of(item)) for item in pyramid.items]
         relies = (*pyramid.graph, *(tile_set.place(matrix, "id") for matrix in tile_set.matrices))
         for item, asset in zip(pyramid.items, assets, strict=True):
             if asset is not None and asset not in ids:
@@ -198,7 +198,9 @@ def check_limits(context: Context) -> Iterator[Fault]:
             is_absent = tile_matrices.limits_key(pyramid) is None
             if not (is_absent and is_whole):
                 message = "there are no limits" if is_absent else f"level {item.level.asset!r} has no limits"
-                pointer = tile_matrices.limits_pointer(pyramid, *(() if is_absent else (item.level.asset,)))
+                pointer = tile_matrices.limits_pointer(
+                    pyramid, *(() if is_absent else (_matrix_name(item.level.asset),))
+                )
                 yield Fault(pyramid.node.path, pointer, message, None, expected, relies=relies)
         elif (stated.rows, stated.cols) != (rows, cols):
             pointer = tile_matrices.limits_pointer(pyramid, stated.key)
@@ -214,7 +216,7 @@ def _tiled(context: Context) -> Iterator[Tiled]:
         for level in layouts.levels(context, pyramid):
             tile_set = tile_matrices.read(context, pyramid)
             site = by_level.get(level.item.index)
-            matrix = tile_set.by_id().get(level.asset) if tile_set is not None else None
+            matrix = tile_set.by_id().get(_matrix_name(level.asset)) if tile_set is not None else None
             consensus = sites.transform(context, site) if site is not None else None
             if tile_set is None or site is None or matrix is None or consensus is None:
                 continue
@@ -222,6 +224,11 @@ def _tiled(context: Context) -> Iterator[Tiled]:
                 shape = sites.shape(context, site)
                 supporters, doubtful = consensus.supporters, consensus.doubtful
                 yield Tiled(tile_set, level, site, matrix, consensus.value, shape, supporters, doubtful)
+
+
+def _matrix_name(asset: str | None) -> Any:
+    """Return the last part of a level's path, which is the id of its matrix: a rebuild puts levels below a folder."""
+    return None if asset is None else asset.rpartition("/")[2]
 
 
 def _has_cell(item: Tiled, matrix: Matrix) -> bool:
@@ -245,7 +252,7 @@ def _spatial_chunk(context: Context, array: Node, site: Site) -> tuple[int, int]
 def _limits_of(item: Tiled) -> Limits | None:
     for key, document in tile_matrices.limits_items(item.tile_set.pyramid):
         limits = tile_matrices.limits_of(key, document)
-        if limits is not None and limits.matrix == item.level.asset:
+        if limits is not None and limits.matrix == _matrix_name(item.level.asset):
             return limits
     return None
 

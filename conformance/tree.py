@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from geozarr import manifest
 from geozarr import store as geozarr_store
 from geozarr.documents import DOCUMENT
 from geozarr.errors import LimitError, MetadataError
@@ -184,11 +185,14 @@ def _walk(store: StoreLike) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     visited = 0
     waiting = [("", 0)]
+    former: frozenset[str] = frozenset()
     while waiting:
         path, depth = waiting.pop()
         node = _read_node(store, path)
         if not path and node.is_missing:
             raise _not_a_store(store)
+        if not path:
+            former = manifest.former_groups(geozarr_store.open_store(store), node.attributes)
         if not node.is_missing:
             nodes[path] = node
             _add_missing_groups(nodes, path)
@@ -203,7 +207,8 @@ def _walk(store: StoreLike) -> dict[str, Node]:
         children = geozarr_store.list_children(store, path)
         if children and depth == MAX_DEPTH_OF_GROUPS:
             raise LimitError("depth of groups", allowed=MAX_DEPTH_OF_GROUPS, found=depth + 1)
-        waiting.extend((join(path, child), depth + 1) for child in reversed(children))
+        below = (join(path, child) for child in reversed(children))
+        waiting.extend((child, depth + 1) for child in below if child not in former)
     return nodes
 
 

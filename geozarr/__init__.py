@@ -1,18 +1,21 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
 
-Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels,
-documents <- store. Beside them, needing errors only: codecs, which undo what stored chunks went through.
+Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
+<- stores <- store <- manifest. Beside them, needing errors only: codecs, which undo what stored chunks went through.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms
 from geozarr.crs import CRS
 from geozarr.errors import (
+    BuildConflictError,
+    BuildIncompleteError,
     ChunkReadError,
     GeoZarrError,
     GridMismatchError,
     LimitError,
     MetadataError,
     ParameterError,
+    PlanChangedError,
     SourceChangedError,
     StoreError,
     TargetExistsError,
@@ -28,6 +31,8 @@ from geozarr.window import Window
 __all__ = [
     "CRS",
     "Bounds",
+    "BuildConflictError",
+    "BuildIncompleteError",
     "ChunkReadError",
     "GeoZarrError",
     "Grid",
@@ -37,6 +42,7 @@ __all__ = [
     "LimitError",
     "MetadataError",
     "ParameterError",
+    "PlanChangedError",
     "SourceChangedError",
     "StoreError",
     "TargetExistsError",

@@ -92,7 +92,12 @@ class ArrayLayout:
     @property
     def object_count(self) -> int:
         """Stored objects when every one of them holds data."""
-        return math.prod(-(-size // side) for size, side in zip(self.shape, self.object_shape, strict=True))
+        return math.prod(self.object_grid)
+
+    @property
+    def object_grid(self) -> tuple[int, ...]:
+        """Stored objects along each axis."""
+        return tuple(-(-size // side) for size, side in zip(self.shape, self.object_shape, strict=True))
 
     def object_key(self, *index: int) -> str:
         """Key of a stored object below the array, default chunk key encoding (ZARR-08)."""

@@ -227,6 +227,64 @@ class SourceChangedError(GeoZarrError):
         self.now = now
 
 
+class PlanChangedError(GeoZarrError):
+    """A build was begun with other parameters. Nothing has been touched.
+
+    The caller can resume with the old value, or start a new build.
+
+    Parameters
+    ----------
+    field : str
+        What differs.
+    before, now : object
+        The two values.
+    """
+
+    def __init__(self, field: str, *, before: object, now: object) -> None:
+        self.field = field
+        self.before = before
+        self.now = now
+        super().__init__(f"{field} was {_shown(before)} when the build was begun, and is {_shown(now)}")
+
+
+class BuildConflictError(GeoZarrError):
+    """Another builder is at work on the target. Nothing has been written.
+
+    The caller can wait, or take over a lease that has expired.
+
+    Parameters
+    ----------
+    target : str
+        Where.
+    owner : str
+        Who is at work.
+    since : str
+        When that began, ISO 8601.
+    """
+
+    def __init__(self, target: str, *, owner: str, since: str) -> None:
+        self.target = target
+        self.owner = owner
+        self.since = since
+        super().__init__(f"{target}: {owner} is building here since {since}")
+
+
+class BuildIncompleteError(GeoZarrError):
+    """A build has ended before all of its parts were done. What was done is kept.
+
+    The caller can resume the build.
+
+    Parameters
+    ----------
+    missing : str
+        What is not done.
+    """
+
+    def __init__(self, missing: str) -> None:
+        self.missing = missing
+        super().__init__(f"the build is not complete: {missing}; resume it")
+
+
 class StoreError(GeoZarrError):
     """A store refuses an operation. Always raised `from` its cause.
 

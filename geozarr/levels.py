@@ -38,7 +38,7 @@ class Level:
     Parameters
     ----------
     asset : str
-        Path of its group, relative to the multiscale group; the tile matrix id where there is one.
+        Path of its group, relative to the multiscale group; its last part is the tile matrix id where there is one.
     grid : Grid
         Its pixels.
     derived_from : str or None
@@ -51,6 +51,11 @@ class Level:
     grid: Grid
     derived_from: str | None = None
     limits: TileLimits | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its path: the tile matrix id where there is one."""
+        return self.asset.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Levels:
         """Attributes of the multiscale group (SPEC section 6)."""
         by_asset = {level.asset: level for level in self.levels}
         items = [_layout_item(level, by_asset.get(level.derived_from or "")) for level in self.levels]
-        limits = {level.asset: level.limits.to_document() for level in self.levels if level.limits is not None}
+        limits = {level.name: level.limits.to_document() for level in self.levels if level.limits is not None}
         document = Multiscales(
             layout=tuple(items),
             resampling_method=self.resampling_method,
@@ -224,7 +229,7 @@ def from_attributes(attributes: dict[str, Any], *, node: str = "/") -> Levels:
     for item in document.layout:
         keys = spatial.from_attributes(item.extra, node=f"{node} layout {item.asset}")
         grid = keys.grid(crs, node=f"{node} layout {item.asset}")
-        levels.append(Level(item.asset, grid, item.derived_from, limits.get(item.asset)))
+        levels.append(Level(item.asset, grid, item.derived_from, limits.get(item.asset.rpartition("/")[2])))
     levels.sort(key=lambda level: level.grid.cell_size)
     dimensions = spatial.from_attributes(attributes, node=node).dimensions or ("y", "x")
     return Levels(tuple(levels), dimensions, document.resampling_method, tms)
@@ -301,6 +306,21 @@ def with_dimensions(levels: Levels, dimensions: tuple[str, str]) -> Levels:
     return replace(levels, dimensions=dimensions)
 
 
+def moved(levels: Levels, folder: str) -> Levels:
+    """Put the groups of all levels below a folder; the empty one leaves them where they are."""
+    if not folder:
+        return levels
+
+    def path(asset: str | None) -> str | None:
+        return None if asset is None else f"{folder}/{asset}"
+
+    found = (
+        replace(level, asset=f"{folder}/{level.asset}", derived_from=path(level.derived_from))
+        for level in levels.levels
+    )
+    return replace(levels, levels=tuple(found))
+
+
 def _layout_item(level: Level, source: Level | None) -> LayoutItem:
     scale = (1.0, 1.0)
     if source is not None:
@@ -319,8 +339,8 @@ def _require_aligned(level: Level, tms: TileMatrixSet | None) -> None:
     """Refuse a level whose pixels are not those of its tiles: a reader would serve them in the wrong place."""
     if level.limits is None:
         return
-    if tms is None or level.limits.tileMatrix != level.asset:
-        expected = level.asset if tms is not None else "none, without a TileMatrixSet"
+    if tms is None or level.limits.tileMatrix != level.name:
+        expected = level.name if tms is not None else "none, without a TileMatrixSet"
         raise GridMismatchError(f"tile matrix of level {level.asset}", found=level.limits.tileMatrix, expected=expected)
     tiles = tms.grid(level.limits)
     if not level.grid.crs.is_same_place(tiles.crs):

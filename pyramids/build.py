@@ -1,12 +1,13 @@
-"""Build a pyramid: plan, hand subtrees to an executor, publish. The public entry.
+"""Build a pyramid: plan, claim the target, hand units of work to an executor, publish. The public entry.
 
-Level data are written first and the root document last, in one put. Until then a reader sees no pyramid at all. What
-is there before is left alone: a target that holds anything but a pyramid of ours is refused, and one of ours is
-replaced only when asked for.
+Level data are written first and the root document last, in one put. Until then a reader sees the former pyramid or
+none. What is there before is left alone: a target that holds anything but a pyramid of ours is refused, and one of ours
+is replaced only when asked for. A build that was stopped goes on where its journal ends.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
@@ -14,47 +15,63 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
+from geozarr import manifest
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import ParameterError, SourceChangedError, TargetExistsError
-from pyramids import chunking, heap, metadata, shards, walk
+from geozarr.errors import LimitError, ParameterError, SourceChangedError, TargetExistsError
+from geozarr.manifest import Entry, Manifest
+from pyramids import chunking, heap, journal, publish, shards, walk
+from pyramids import claim as claim_module
+from pyramids.claim import State
+from pyramids.coordinator import Coordinator
+from pyramids.handover import Handovers, LostHandoverError
+from pyramids.journal import Done, Journal, Ledger
+from pyramids.lease import Lease
+from pyramids.objects import Record, array_objects
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
 from pyramids.scratch import ScratchPool
 from pyramids.sources import ArraySource, RasterSource, open_zarr
 from pyramids.sources.blocks import Blocks
 from pyramids.sources.raster import BAND_LAYOUTS
-from pyramids.walk import Ascent, Closed, Skipped, Surroundings
+from pyramids.walk import Subtree, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
+    from geozarr.manifest import ArrayObjects
     from geozarr.store import Store, StoreLike
+    from pyramids.claim import Claim
+    from pyramids.coordinator import Unit
     from pyramids.plan import Plan
-    from pyramids.sources import Slice, Source
+    from pyramids.sources import Source
     from pyramids.statistics import Summary
-    from pyramids.walk import Outcome, Step, Subtree
 
-PLAN_KEY = ".build/plan.json"  # what makes a target recognisable as ours, finished or not
+_BATCH = 32  # objects that are compared with the journal by one call
 
 
 @dataclass
 class Report:
-    """What a build has done so far.
+    """What a build has done so far, as its journal says.
 
     Parameters
     ----------
-    computed : int
-        Pixels of the finest level that are done, over all slices.
     work : int
-        Pixels of the finest level to do.
+        Pixels of the finest level to do, over all slices.
+    computed : int
+        Those that are done: computed in this run or before, or known to be empty.
     objects, size : int
-        Objects and bytes stored, data only.
+        Objects and bytes stored in this run, data only.
     stages : dict
         CPU seconds of all threads by stage: decode, warp, fold, encode, store.
+    mended : list of str
+        Objects that an earlier run had stored and that were lost or damaged, by key.
+    build : str
+        Name of the build.
     """
 
     work: int
@@ -62,24 +79,29 @@ class Report:
     objects: int = 0
     size: int = 0
     stages: dict[str, float] = field(default_factory=dict)
+    mended: list[str] = field(default_factory=list)
+    build: str = ""
 
 
 @dataclass
 class _Tally:
-    """Counts for `Progress` from many threads, and calls the listener."""
+    """Takes note for a report, from many threads."""
 
     report: Report
-    listener: Callable[[Report], None] | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: bool = False
 
-    def computed(self, pixels: int) -> None:
+    def computed(self, pixels: int) -> None:  # noqa: ARG002 - what counts is what is in the journal
         if self.stopped:
             raise CancelledError  # the build has failed or was interrupted: let this worker go at its next block
-        with self.lock:
-            self.report.computed += pixels
-            if self.listener is not None:
-                self.listener(self.report)
+
+    def stop(self) -> None:
+        """Let workers go at their next block."""
+        self.stopped = True
+
+    def go_on(self) -> None:
+        """Let workers work again."""
+        self.stopped = False
 
     def stored(self, size: int) -> None:
         with self.lock:
@@ -148,6 +170,7 @@ def build(
     bands: str = "variables",
     variables: Sequence[str] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     executor: Executor | None = None,
     listener: Callable[[Report], None] | None = None,
     **choices: Any,
@@ -165,11 +188,14 @@ def build(
     bands, variables
         See `open_source`.
     overwrite : bool
-        Replace a pyramid, or an unfinished build, of ours. Anything else is never touched.
+        Replace a pyramid, or an unfinished build, of ours. Readers see the former pyramid until the new one is
+        published, and what was replaced stays until `clean`. Anything else is never touched.
+    resume : bool
+        Go on with this build where it stopped; where it is published, compare all objects and mend what is damaged.
     executor : concurrent.futures.Executor, optional
-        Runs the subtrees; by default a pool of `options.workers` threads.
+        Runs units of work; by default a pool of `options.workers` threads.
     listener : callable, optional
-        Called with a `Report` after each finest block, from the threads.
+        Called with a `Report` after each unit of work.
     **choices
         Fields of `Options`, where `options` is not given: `tms="native"`, `max_zoom=12` ...
 
@@ -186,7 +212,7 @@ def build(
     options = options or Options(**choices)
     opened = open_source(source, nodata=options.nodata, bands=bands, variables=variables)
     plan = make_plan(opened, options)
-    execute(plan, opened, target, overwrite=overwrite, executor=executor, listener=listener)
+    execute(plan, opened, target, overwrite=overwrite, resume=resume, executor=executor, listener=listener)
     return plan
 
 
@@ -196,133 +222,243 @@ def execute(
     target: StoreLike,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     executor: Executor | None = None,
     listener: Callable[[Report], None] | None = None,
 ) -> Report:
     """Carry out a plan; parameters and errors as `build`."""
-    store = claim(target, plan, overwrite=overwrite)
+    if isinstance(target, str | Path) and Path(target).is_file():
+        raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
+    store = store_module.open_store(target, create=True)
+    claim_module.require_ours(store)
     shards.use_one_thread_a_chunk()
-    tally = _Tally(Report(plan.work), listener)
-    with heap.kept(), Blocks(source, capacity=plan.cache, readers=plan.workers) as blocks:
+    tally = _Tally(Report(plan.work))
+    with Lease(store) as lease, heap.kept(), Blocks(source, capacity=plan.cache, readers=plan.workers) as blocks:
+        claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)
+        tally.report.build = claim.name
         pool = executor or ThreadPoolExecutor(plan.workers, thread_name_prefix="pyramid")
+        run = _Run(claim, Surroundings(blocks, store, tally), pool, listener)
         try:
-            summaries = _walk(plan, Surroundings(blocks, store, tally), pool, tally)
+            if claim.state is State.PUBLISHED:
+                run.mend()
+            else:
+                run.build()
+                _require_same(plan, source)
+                lease.check()
+                run.publish()
         finally:
             tally.stopped = True
             if executor is None:
                 pool.shutdown(wait=True, cancel_futures=True)
         tally.spent({"decode": blocks.seconds})
-    if source.fingerprint != plan.source.fingerprint:
-        raise SourceChangedError(source.name, before=plan.source.fingerprint, now=source.fingerprint)
-    publish(plan, store, summaries)
     return tally.report
 
 
-def claim(target: StoreLike, plan: Plan, *, overwrite: bool) -> Store:
-    """Open a target, make sure that it may be written, and leave the plan in it.
+def _require_same(plan: Plan, source: Source) -> None:
+    """Refuse to go on with a source that is not what was planned for."""
+    if source.fingerprint != plan.source.fingerprint:
+        raise SourceChangedError(source.name, before=plan.source.fingerprint, now=source.fingerprint)
 
-    Raises
-    ------
-    TargetExistsError
-        If it holds something that is not ours, or a pyramid of ours and `overwrite` is not set.
-    StoreError
-        If it cannot be written.
+
+class _Run:
+    """One run of a build, from its claim to its publication.
+
+    Parameters
+    ----------
+    claim : Claim
+        What to build, and how far it has come.
+    surroundings : Surroundings
+        Source, store and progress.
+    pool : Executor
+        Runs units of work.
+    listener : callable, optional
+        Is called with the report after each entry of the journal.
     """
-    if isinstance(target, str | Path) and Path(target).is_file():
-        raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
-    store = store_module.open_store(target, create=True)
-    keys = store_module.list_keys(store)
-    if keys:
-        is_ours = PLAN_KEY in keys
-        if not is_ours:
-            raise TargetExistsError(str(target), found=f"{len(keys)} objects of another origin", expected="nothing")
-        if not overwrite:
-            state = "a pyramid" if DOCUMENT in keys else "an unfinished build"
-            raise TargetExistsError(str(target), found=state, expected="nothing, or permission to overwrite it")
-        if _holds(target, plan.source.name):
-            raise TargetExistsError(str(target), found="the source of this build", expected="another place")
-        # The root document goes first and the mark of ownership last: whenever this stops, readers see no pyramid,
-        # and the next attempt still knows that the rest is ours.
-        inner = [key for key in keys if key not in (DOCUMENT, PLAN_KEY)]
-        store_module.delete(store, [key for key in (DOCUMENT,) if key in keys] + inner + [PLAN_KEY])
-    store_module.write_bytes(store, PLAN_KEY, store_module.encode_document(plan.to_document()))
-    return store
 
+    def __init__(
+        self, claim: Claim, surroundings: Surroundings, pool: Executor, listener: Callable[[Report], None] | None
+    ) -> None:
+        plan = self._plan = claim.plan
+        self._name = claim.name
+        self._folder = claim.folder
+        self._surroundings = surroundings
+        self._store = surroundings.store
+        self._tally: _Tally = surroundings.progress  # type: ignore[assignment] # made by `execute`
+        self._listener = listener
+        self._pool = pool
+        self._scratch = ScratchPool()
+        self._handovers = Handovers(plan, self._store, self._folder, capacity=plan.cache // 4)
+        self._journal = Journal(self._store, self._folder)
+        self._coordinator = Coordinator(
+            plan,
+            lambda unit: pool.submit(self._do, unit),
+            may_hold=Reach(plan, surroundings.blocks).may_hold,
+            journal=self._journal,
+            told=self._told,
+            ahead=plan.workers + chunking.AHEAD,
+            stop=self._tally.stop,
+        )
 
-def _holds(target: StoreLike, source: str) -> bool:
-    """Tell whether a source lies in the folder that a build would clear."""
-    if not isinstance(target, str | Path) or not Path(source).exists():
-        return False
-    return Path(source).resolve().is_relative_to(Path(target).resolve())
+    def build(self) -> None:
+        """Do all that the journal does not have, and mend what it has and is not there."""
+        before = self._ledger()
+        while True:
+            try:
+                self._coordinator.run(self._ledger())
+                break
+            except LostHandoverError as lost:
+                self._tally.go_on()
+                self._coordinator.redo(lost.group, lost.block)
+        self._report()
+        if len(before):
+            self._restore(self._damaged(self._journalled(before)))
 
+    def mend(self) -> None:
+        """Compare what is published with its manifest, and store anew what is lost or damaged."""
+        reference = manifest.reference_of(store_module.read_tree(self._store).attributes())
+        assert reference is not None, "the claim has found it"
+        known = Manifest(self._store, reference)
+        numbers = {array_objects(self._plan, place).path: place for place in range(self._array_count)}
+        stored = (
+            Record(numbers[path], number, *entry)
+            for path, array in known.arrays.items()
+            for number, entry in known.array_entries(array)
+        )
+        self._restore(self._damaged(stored))
+        damaged = [key for key, entry in known.others.items() if not _is_whole(self._store, key, entry)]
+        if damaged:
+            self._tally.report.mended += damaged
+            publish.restore_beside(self._plan, self._store, damaged)
+        self._tally.report.computed = self._plan.work
 
-def publish(plan: Plan, store: Store, summaries: dict[str, Summary]) -> None:
-    """Write coordinates and documents of the levels, and last the root document, in one put."""
-    root, nodes = metadata.node_documents(plan, summaries)
-    for number, level in enumerate(plan.levels.levels):
-        for name, array in metadata.small_arrays(plan, number).items():
-            key, data = array.to_object()
-            store_module.write_bytes(store, store_module.join(level.asset, name, key), data)
-    for path, document in nodes.items():
-        store_module.write_document(store, path, document)
-    store_module.write_document(store, "", root)
+    def publish(self) -> None:
+        """Make the build visible."""
+        summaries = self._summaries()
+        others = publish.write_beside(self._plan, self._store, summaries)
+        reference = publish.write_manifest(
+            self._plan, self._store, self._name, others, lambda: journal.segments(self._store, self._folder)
+        )
+        publish.write_root(self._plan, self._store, summaries, reference)
+        publish.forget_work(self._store, self._name)
 
+    @property
+    def _array_count(self) -> int:
+        return len(self._plan.levels.levels) * len(self._plan.variables)
 
-def _walk(plan: Plan, surroundings: Surroundings, pool: Executor, tally: _Tally) -> dict[str, Summary]:
-    """Walk all groups; return the statistics of each variable."""
-    summaries: dict[str, Summary] = {}
-    reach = Reach(plan, surroundings.blocks)
-    scratch = ScratchPool()
-    for group in plan.groups:
-        with scratch.borrow() as own:
-            ascent = Ascent(plan, group, store=surroundings.store, progress=tally, scratch=own)
-            steps = walk.itinerary(plan, may_hold=reach.may_hold)
-            units = _units(steps, ascent, tally, len(group))
-            for unit, outcome in _outcomes(plan, group, units, surroundings, scratch, pool):
-                ascent.add(unit, outcome)
-            for track, summary in zip(ascent.tracks, ascent.finish(), strict=True):
+    def _ledger(self) -> Ledger:
+        return Ledger.read(journal.segments(self._store, self._folder))
+
+    def _do(self, unit: Unit) -> Done:
+        """Do one unit of work, on a thread of the pool."""
+        group = self._plan.groups[unit.group]
+        with self._scratch.borrow() as scratch:
+            if unit.children:
+                quarters = {child: self._handovers.take(unit.group, child, entry) for child, entry in unit.children}
+                found = walk.join(
+                    self._plan,
+                    group,
+                    unit.block,
+                    quarters,
+                    store=self._store,
+                    progress=self._tally,
+                    scratch=scratch,
+                )
+                pixels = 0
+            else:
+                found = walk.run(self._plan, group, unit.block, surroundings=self._surroundings, scratch=scratch)
+                pixels = walk.finest_window(self._plan, unit.block).size * len(group)
+            records = tuple(found.records)
+            handed = self._handovers.put(unit.group, unit.block, found)
+        return Done(unit.group, unit.block, handed, records, pixels)
+
+    def _told(self, _: Done) -> None:
+        self._report()
+
+    def _report(self) -> None:
+        self._tally.report.computed = self._journal.covered
+        if self._listener is not None:
+            self._listener(self._tally.report)
+
+    def _journalled(self, before: Ledger) -> Iterator[Record]:
+        """List the objects that were journalled before this run."""
+        segments = itertools.islice(journal.segments(self._store, self._folder), before.segments)
+        for segment in segments:
+            for array, number, length, crc32c in segment.objects.tolist():
+                yield Record(array, number, length, crc32c)
+
+    def _damaged(self, records: Iterable[Record]) -> list[Record]:
+        """Compare objects with what is known of them; return those that are not so."""
+        damaged: list[Record] = []
+        waiting: deque[Future[list[Record]]] = deque()
+        rest = iter(records)
+        while batch := tuple(itertools.islice(rest, _BATCH)):
+            waiting.append(self._pool.submit(self._compare, batch))
+            if len(waiting) > 4 * self._plan.workers:
+                damaged += waiting.popleft().result()
+        for future in waiting:
+            damaged += future.result()
+        return damaged
+
+    def _compare(self, records: tuple[Record, ...]) -> list[Record]:
+        found = []
+        for record in records:
+            self._tally.computed(0)
+            key = array_objects(self._plan, record.array).key(record.number)
+            if not _is_whole(self._store, key, Entry(record.length, record.crc32c)):
+                found.append(record)
+        return found
+
+    def _restore(self, records: list[Record]) -> None:
+        """Do again the units that store some objects."""
+        units: set[tuple[int, Subtree]] = set()
+        for record in records:
+            array = array_objects(self._plan, record.array)
+            self._tally.report.mended.append(array.key(record.number))
+            units.add(self._unit_of(record, array))
+        for group, block in units:
+            # A block above does all below it again.
+            if not any((group, above) in units for above in walk.above(self._plan, block)):
+                self._coordinator.redo(group, block)
+
+    def _unit_of(self, record: Record, array: ArrayObjects) -> tuple[int, Subtree]:
+        """Tell which unit stores an object."""
+        level, index = divmod(record.array, len(self._plan.variables))
+        variable = self._plan.variables[index]
+        at = np.unravel_index(record.number, array.grid)
+        row, col = int(at[-2]), int(at[-1])
+        side = self._plan.layout(level, variable).object_shape[-1]
+        lead = tuple(int(number) for number in at[:-2])
+        group = next(
+            number
+            for number, slices in enumerate(self._plan.groups)
+            if any(
+                (track.variable.name, track.index) == (variable.name, lead)
+                for track in walk.tracks_of(self._plan, slices)
+            )
+        )
+        return group, walk.owner(self._plan, level, side=side, row=row, col=col)
+
+    def _summaries(self) -> dict[str, Summary]:
+        """Statistics of each variable, from what the apex has put together for each group."""
+        top = walk.apex(self._plan)
+        ledger = self._ledger()
+        summaries: dict[str, Summary] = {}
+        for number, group in enumerate(self._plan.groups):
+            entry = ledger.handed(number, top)
+            if entry is None:
+                continue  # nothing holds data
+            outcome = self._handovers.take(number, top, entry)
+            for track, summary in zip(walk.tracks_of(self._plan, group), walk.whole_summaries(outcome), strict=True):
                 if summary is not None:
                     name = track.variable.name
                     summaries[name] = summaries[name].merge(summary) if name in summaries else summary
-    return summaries
+        return summaries
 
 
-def _units(steps: Iterator[Step], ascent: Ascent, tally: _Tally, slices: int) -> Iterator[Subtree]:
-    """Give the subtrees among the steps of a walk, and tell the others to whom they concern."""
-    for step in steps:
-        if isinstance(step, Closed):
-            ascent.close(step)
-        elif isinstance(step, Skipped):
-            tally.computed(step.pixels * slices)
-        else:
-            yield step
-
-
-def _outcomes(
-    plan: Plan,
-    group: tuple[Slice, ...],
-    units: Iterator[Subtree],
-    surroundings: Surroundings,
-    scratch: ScratchPool,
-    pool: Executor,
-) -> Iterator[tuple[Subtree, Outcome]]:
-    """Run subtrees a few ahead of the coordinator, and give their outcomes in order."""
-    waiting: deque[tuple[Subtree, Future[Outcome]]] = deque()
+def _is_whole(store: Store, key: str, entry: Entry) -> bool:
+    """Tell whether an object is what is known of it."""
     try:
-        while True:
-            while len(waiting) < plan.workers + chunking.AHEAD and (unit := next(units, None)) is not None:
-                waiting.append((unit, pool.submit(_run, plan, group, unit, surroundings, scratch)))
-            if not waiting:
-                return
-            unit, future = waiting.popleft()
-            yield unit, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()
-
-
-def _run(
-    plan: Plan, group: tuple[Slice, ...], unit: Subtree, surroundings: Surroundings, scratch: ScratchPool
-) -> Outcome:
-    with scratch.borrow() as own:
-        return walk.run(plan, group, unit, surroundings=surroundings, scratch=own)
+        found = store.get(key, most=entry.length)
+    except LimitError:
+        return False
+    return found is not None and manifest.checksum(found.data) == entry

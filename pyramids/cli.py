@@ -141,6 +141,11 @@ class _Rate(ProgressColumn):
 @click.option(
     "--overwrite", is_flag=True, help="Replace a pyramid that this tool built. Anything else is never touched."
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where this build was stopped; compare what it has stored, and what is published, and mend it.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop; no pixel is read, nothing is written.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(package_name="geozarr-pyramids")
@@ -166,7 +171,12 @@ def main(source: str, target: str | None, **given: Any) -> None:
             click.echo(str(plan))
         with _bar(console) as bar:
             report = execute(
-                plan, opened, target or "", overwrite=given["overwrite"], listener=_listener(bar, plan.work)
+                plan,
+                opened,
+                target or "",
+                overwrite=given["overwrite"],
+                resume=given["resume"],
+                listener=_listener(bar, plan.work),
             )
     except GeoZarrError as error:
         click.echo(f"geozarr-build: {_with_cause(error)}", err=True)

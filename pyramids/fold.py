@@ -20,9 +20,9 @@ block. Cells that nothing was put into hold no data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from geozarr.errors import LimitError, ParameterError
+from geozarr.errors import GridMismatchError, LimitError, ParameterError
 from pyramids.fold_picks import Picks, Samples
 from pyramids.fold_runs import CELL_BYTES, COUNT_BYTES, POOL_LIMIT, Runs
 from pyramids.fold_sums import Sums, WideSums
@@ -46,9 +46,12 @@ class Accumulator(Protocol):
     ----------
     shape : tuple of int
         Cells, (row, col).
+    STATE : tuple of str
+        Names of the arrays that it consists of.
     """
 
     shape: tuple[int, int]
+    STATE: ClassVar[tuple[str, ...]]
 
     @property
     def nbytes(self) -> int:
@@ -175,6 +178,34 @@ def make(method: str, dtype: np.dtype[Any], shape: tuple[int, int], *, most_pair
         pairs = POOL_LIMIT if most_pairs is None else most_pairs
         return Runs(shape, dtype, is_median=method == "median", most_pairs=pairs)
     return Picks(shape, dtype, method=method)
+
+
+def state(accumulator: Accumulator) -> dict[str, Array]:
+    """Return the arrays that an accumulator consists of, by name; not copies."""
+    if isinstance(accumulator, Runs):
+        accumulator.trim()
+    return {name: getattr(accumulator, name) for name in accumulator.STATE}
+
+
+def restore(method: str, dtype: np.dtype[Any], shape: tuple[int, int], arrays: dict[str, Array]) -> Accumulator:
+    """Make an accumulator of the arrays that `state` gave, to be folded on or pasted, not to be added to.
+
+    Raises
+    ------
+    GridMismatchError
+        If they are not those of such an accumulator.
+    """
+    found = make(method, dtype, shape)
+    for name in found.STATE:
+        before, now = getattr(found, name), arrays[name]
+        is_pool = before.ndim == 1  # of whatever length
+        if now.dtype != before.dtype or now.ndim != before.ndim or (not is_pool and now.shape != shape):
+            expected = f"{before.dtype} {before.shape}"
+            raise GridMismatchError(f"{name} of a quarter", found=f"{now.dtype} {now.shape}", expected=expected)
+        setattr(found, name, now)
+    if isinstance(found, Runs):
+        found.used = found.values.size
+    return found
 
 
 def check_method(method: str, dtype: np.dtype[Any]) -> None:

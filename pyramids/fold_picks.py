@@ -9,7 +9,7 @@ one level only: the parent takes the odd rows and columns of what it is handed, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Picks:
     method : str
         "min", "max" or "bit-or".
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("values", "valid")
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], *, method: str) -> None:
         self.shape = shape
@@ -93,6 +95,8 @@ class Samples:
     dtype : numpy.dtype
         Of the finest values and of what is stored.
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("values", "valid", "rest_values", "rest_valid")
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
         self.shape = shape

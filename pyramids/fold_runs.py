@@ -14,7 +14,7 @@ Land cover is mostly windows of one class: those are found by comparing, without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class Runs:
     most_pairs : int
         Pairs that the cells of the block may hold together.
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("start", "length", "values", "counts")
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], *, is_median: bool, most_pairs: int) -> None:
         self.shape = shape
@@ -134,6 +136,10 @@ class Runs:
         info = np.iinfo(self.dtype)
         ends = self.dtype.type(info.min), self.dtype.type(info.max)
         return _integer_medians(*runs, values, valid, none, is_nodata, *ends)
+
+    def trim(self) -> None:
+        """Give back the room that is kept for growing."""
+        self.values, self.counts = self.values[: self.used], self.counts[: self.used]
 
     def clear(self) -> None:
         """Become empty again, and keep the pool."""

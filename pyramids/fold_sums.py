@@ -10,7 +10,7 @@ row equal it. Hardly any row has one; a second pass moves those results by one s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Sums:
     is_mean : bool
         True: the sum divided by the weight is stored. False: the sum.
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("total", "weight")
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], *, is_mean: bool) -> None:
         self.shape = shape
@@ -101,6 +103,8 @@ class WideSums:
     shape, dtype, is_mean
         As for `Sums`.
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("high", "low", "weight")
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], *, is_mean: bool) -> None:
         self.shape = shape

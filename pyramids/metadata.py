@@ -100,6 +100,9 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
         `grid_mapping` only to entries that it has read.
     """
     nodes: Documents = {}
+    for folder in dict.fromkeys(level.asset.rpartition("/")[0] for level in plan.levels.levels):
+        if folder:
+            nodes[folder] = documents.group_document({})
     for number, level in enumerate(plan.levels.levels):
         nodes[level.asset] = documents.group_document(
             levels_module.level_attributes(level.grid, dimensions=plan.levels.dimensions)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geozarr import manifest
 from geozarr import store as store_module
+from geozarr.manifest import ArrayObjects
 from pyramids import shards
 
 if TYPE_CHECKING:
@@ -42,6 +44,25 @@ class ShardPlace(NamedTuple):
     col: int
 
 
+class Record(NamedTuple):
+    """An object that was stored.
+
+    Parameters
+    ----------
+    array : int
+        Number of the array: level times the number of variables, plus that of the variable.
+    number : int
+        Number of the object in the array, in C order.
+    length, crc32c : int
+        Of its bytes.
+    """
+
+    array: int
+    number: int
+    length: int
+    crc32c: int
+
+
 Pending = dict[ShardPlace, dict[int, bytes]]  # encoded chunks by their number in the shard
 
 
@@ -54,7 +75,7 @@ class Objects:
         What is built.
     tracks : tuple of Track
         The slices that are walked together.
-    store : obstore store
+    store : Store
         Where objects go.
     meter : Meter
         Is told of objects stored and time spent.
@@ -66,7 +87,9 @@ class Objects:
         self._store = store
         self._meter = meter
         self._layouts: dict[tuple[int, int], ArrayLayout] = {}
+        self._arrays: dict[tuple[int, int], tuple[int, ArrayObjects]] = {}
         self.pending: Pending = {}
+        self.records: list[Record] = []
 
     def add(
         self,
@@ -149,17 +172,34 @@ class Objects:
 
     def _put(self, layout: ArrayLayout, level: int, number: int, row: int, col: int, data: bytes) -> None:
         track = self._tracks[number]
-        key = layout.object_key(*track.index, row, col)
-        asset = self._plan.levels.levels[level].asset
+        place, array = self._array(level, number)
         with self._meter.stage("store"):
-            store_module.write_bytes(self._store, store_module.join(asset, track.variable.name, key), data)
+            self._store.put(f"{array.path}/{layout.object_key(*track.index, row, col)}", data)
+            self.records.append(Record(place, array.number((*track.index, row, col)), *manifest.checksum(data)))
         self._meter.stored(len(data))
+
+    def _array(self, level: int, number: int) -> tuple[int, ArrayObjects]:
+        key = (level, number)
+        if key not in self._arrays:
+            variable = self._tracks[number].variable
+            names = [item.name for item in self._plan.variables]
+            place = level * len(names) + names.index(variable.name)
+            self._arrays[key] = place, array_objects(self._plan, place)
+        return self._arrays[key]
 
     def _layout(self, level: int, number: int) -> ArrayLayout:
         key = (level, number)
         if key not in self._layouts:
             self._layouts[key] = self._plan.layout(level, self._tracks[number].variable)
         return self._layouts[key]
+
+
+def array_objects(plan: Plan, place: int) -> ArrayObjects:
+    """Return the objects of an array by its number, see `Record`."""
+    level, index = divmod(place, len(plan.variables))
+    variable = plan.variables[index]
+    path = store_module.join(plan.levels.levels[level].asset, variable.name)
+    return ArrayObjects(path, plan.layout(level, variable).object_grid)
 
 
 def _chunks_of(values: NDArray[Any], chunk: int, fill: float, scratch: Scratch) -> NDArray[Any]:

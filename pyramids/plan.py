@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from geozarr.levels import Levels
 
 FORMAT = 2  # raised when the same plan would give other bytes
-_HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak", "notes")  # no matter for the bytes
+HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak", "notes")  # no matter for the bytes
 ALPHA = "alpha"  # name of the variable that tells which pixels hold data
 
 
@@ -255,7 +255,7 @@ class Plan:
     def identity(self) -> str:
         """Hash of all that determines the stored bytes: source, parameters, format; not of threads and memory."""
         document = self.to_document()
-        for name in _HOW:
+        for name in HOW:
             del document[name]
         text = json.dumps(document, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -7,7 +7,9 @@ memory is one accumulator a level. Blocks that the source cannot reach or that i
 and chunks without data are not stored.
 
 A `Subtree` is a block with everything below it. `run` walks one, and hands on the quarter of the block above its root:
-that is the unit of work for threads or anything else. `Ascent` puts quarters together in whatever order they come.
+that is the unit of work for threads or anything else. `join` puts the quarters of a block together, stores it and
+hands on a quarter in its turn: another unit of work. Above the coarsest level the tree goes on to one single block, the
+apex, without levels of its own, so that statistics and the last shards come together there.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from geozarr.window import Window
 from pyramids import chunking, fold, statistics, warp
 from pyramids.meter import Meter
 from pyramids.objects import Objects, Track
-from pyramids.plan import ALPHA
+from pyramids.plan import ALPHA, coarsened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pyramids.control import Positions
     from pyramids.fold import Accumulator
     from pyramids.meter import Progress
-    from pyramids.objects import Pending
+    from pyramids.objects import Pending, Record
     from pyramids.plan import Plan
     from pyramids.scratch import Scratch
     from pyramids.sources import Slice
@@ -77,12 +79,15 @@ class Outcome:
         Bins that are not empty, and their counts, one a track.
     pending : dict
         Encoded chunks of shards that reach beyond the block.
+    records : list of Record
+        What was stored.
     """
 
     quarters: list[Accumulator | None] = field(default_factory=list)
     summaries: list[Summary | None] = field(default_factory=list)
     histograms: list[tuple[NDArray[np.intp], NDArray[np.int64]]] = field(default_factory=list)
     pending: Pending = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,12 +150,19 @@ class Closed:
     ----------
     block : Subtree
         A block above the subtrees.
-    children : int
-        How many of its children hold any.
+    children : tuple of Subtree
+        Those of its children that hold any.
     """
 
     block: Subtree
-    children: int
+    children: tuple[Subtree, ...]
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A block that is done already, with everything below it."""
+
+    block: Subtree
 
 
 @dataclass(frozen=True)
@@ -160,10 +172,20 @@ class Skipped:
     pixels: int
 
 
-Step: TypeAlias = Subtree | Closed | Skipped
+Step: TypeAlias = Subtree | Closed | Passed | Skipped
 
 
-def itinerary(plan: Plan, *, may_hold: Callable[[Window], bool]) -> Iterator[Step]:
+def _nothing(_: Subtree) -> bool:
+    return False
+
+
+def itinerary(
+    plan: Plan,
+    *,
+    may_hold: Callable[[Window], bool],
+    is_done: Callable[[Subtree], bool] = _nothing,
+    root: Subtree | None = None,
+) -> Iterator[Step]:
     """Cut the quadtree into subtrees for workers, one after the other and without a list of them.
 
     Subtrees follow the quadtree, so that a parent is complete as early as can be; for sources whose blocks are as wide
@@ -175,19 +197,28 @@ def itinerary(plan: Plan, *, may_hold: Callable[[Window], bool]) -> Iterator[Ste
         What to build.
     may_hold : callable
         Tells whether a window of the finest level can hold data; blocks where it cannot are left out.
+    is_done : callable
+        Tells whether a block is done already, with everything below it.
+    root : Subtree, optional
+        Where to begin; by default at the apex.
 
     Yields
     ------
-    Subtree, Closed or Skipped
+    Subtree, Closed, Passed or Skipped
         What to do; that a block above is complete, once its last subtree was yielded; what was left out.
     """
-    top = len(plan.levels.levels) - 1
-    roots = [Subtree(top, row, col) for row, col in _cells(plan.blocks(top))]
-    steps = (step for root in roots for step in _descend(plan, root, may_hold))
-    return iter(_in_rows(list(steps), top)) if plan.in_rows else steps
+    top = root or apex(plan)
+    if plan.in_rows and top.level > plan.cut:
+        return _in_rows(plan, top, may_hold, is_done)
+    return _descend(plan, top, may_hold, is_done)
 
 
-def _descend(plan: Plan, block: Subtree, may_hold: Callable[[Window], bool]) -> Iterator[Step]:
+def _descend(
+    plan: Plan, block: Subtree, may_hold: Callable[[Window], bool], is_done: Callable[[Subtree], bool]
+) -> Iterator[Step]:
+    if is_done(block):
+        yield Passed(block)
+        return
     window = finest_window(plan, block)
     if not may_hold(window):
         yield Skipped(window.size)
@@ -195,41 +226,109 @@ def _descend(plan: Plan, block: Subtree, may_hold: Callable[[Window], bool]) -> 
     if block.level == plan.cut:
         yield block
         return
-    count = 0
+    found = []
     for child in children(plan, block):
-        is_found = False
-        for step in _descend(plan, child, may_hold):
-            is_found = is_found or not isinstance(step, Skipped)
+        holds = False
+        for step in _descend(plan, child, may_hold, is_done):
+            holds = holds or not isinstance(step, Skipped)
             yield step
-        count += is_found
-    if count:
-        yield Closed(block, count)
+        if holds:
+            found.append(child)
+    if found:
+        yield Closed(block, tuple(found))
 
 
-def _in_rows(steps: list[Step], top: int) -> list[Step]:
-    """Sort subtrees by rows; each block above is closed after its last one."""
-    units = sorted((step for step in steps if isinstance(step, Subtree)), key=lambda item: (item.row, item.col))
-    last: dict[Subtree, int] = {}
-    for number, unit in enumerate(units):
-        block = unit
-        while block.level < top:
-            block = block.parent
-            last[block] = number
-    after: dict[int, list[Closed]] = {}
-    for step in steps:
-        if isinstance(step, Closed):
-            after.setdefault(last[step.block], []).append(step)
-    ordered: list[Step] = [step for step in steps if isinstance(step, Skipped)]
-    for number, unit in enumerate(units):
-        ordered += [unit, *after.get(number, [])]
-    return ordered
+def _in_rows(
+    plan: Plan, top: Subtree, may_hold: Callable[[Window], bool], is_done: Callable[[Subtree], bool]
+) -> Iterator[Step]:
+    """Go through the subtrees row by row; each block above is closed after its last one."""
+    below = blocks_of(plan, plan.cut)
+    steps = 1 << (top.level - plan.cut)
+    inside = Window(top.row * steps, top.col * steps, steps, steps).intersect(below)
+    found: dict[Subtree, list[Subtree]] = {}
+    known: dict[Subtree, bool] = {}  # of blocks above that reach into the row
+
+    def holds(block: Subtree) -> bool:
+        if block in known:
+            return known[block]
+        answer = (block == top or holds(block.parent)) and may_hold(finest_window(plan, block))
+        if block.level > plan.cut:
+            known[block] = answer
+        return answer
+
+    for row in range(inside.row, inside.row_stop):
+        for col in range(inside.col, inside.col_stop):
+            block = Subtree(plan.cut, row, col)
+            if is_done(block):
+                yield Passed(block)
+            elif holds(block):
+                yield block
+            else:
+                yield Skipped(finest_window(plan, block).size)
+                continue
+            found.setdefault(block.parent, []).append(block)
+        for level in range(plan.cut + 1, top.level + 1):
+            if (row + 1) % (1 << (level - plan.cut)) and row + 1 < inside.row_stop:
+                break
+            known = {block: answer for block, answer in known.items() if block.level != level}
+            for closed in sorted((it for it in found if it.level == level), key=lambda it: it.col):
+                held = tuple(sorted(found.pop(closed), key=lambda it: (it.row, it.col)))
+                yield Passed(closed) if is_done(closed) else Closed(closed, held)
+                if level < top.level:
+                    found.setdefault(closed.parent, []).append(closed)
+
+
+def blocks_of(plan: Plan, level: int) -> Window:
+    """Blocks of a level that the source can reach; levels above the coarsest have blocks without pixels."""
+    top = len(plan.levels.levels) - 1
+    blocks = plan.blocks(min(level, top))
+    factor = 1 << max(0, level - top)
+    return blocks if factor == 1 else coarsened(blocks, factor)
+
+
+def apex(plan: Plan) -> Subtree:
+    """Return the one block under which all others lie."""
+    level = len(plan.levels.levels) - 1
+    while (blocks := blocks_of(plan, level)).size > 1:
+        level += 1
+    return Subtree(level, blocks.row, blocks.col)
+
+
+def above(plan: Plan, block: Subtree) -> Iterator[Subtree]:
+    """Go from a block up to the apex, the block itself left out."""
+    top = apex(plan)
+    while block.level < top.level:
+        block = block.parent
+        yield block
 
 
 def children(plan: Plan, block: Subtree) -> list[Subtree]:
     """Blocks of the next finer level that lie in a block and that the source can reach."""
-    reach = plan.blocks(block.level - 1)
+    reach = blocks_of(plan, block.level - 1)
     below = Window(2 * block.row, 2 * block.col, 2, 2).intersect(reach)
     return [Subtree(block.level - 1, row, col) for row, col in _cells(below)]
+
+
+def owner(plan: Plan, level: int, *, side: int, row: int, col: int) -> Subtree:
+    """Tell which unit of work stores an object: the smallest block that holds all of it, but no smaller than the cut.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is built.
+    level : int
+        Level of the object.
+    side : int
+        Pixels along a side of it.
+    row, col : int
+        Where it stands among the objects of its level.
+    """
+    top = apex(plan)
+    at = max(level, plan.cut)
+    while at < top.level and side > plan.block << (at - level):
+        at += 1
+    cells = plan.block << (at - level)
+    return top if at == top.level else Subtree(at, row * side // cells, col * side // cells)
 
 
 def _finest_blocks(plan: Plan, block: Subtree) -> list[Subtree]:
@@ -288,6 +387,13 @@ class _Climber:
             scratch.array(f"histogram {number}", (statistics.BINS,), np.int64) for number in range(len(self.tracks))
         ]
 
+    def _sparse_histograms(self) -> list[tuple[NDArray[np.intp], NDArray[np.int64]]]:
+        found = []
+        for histogram in self._histograms:
+            bins = np.flatnonzero(histogram)
+            found.append((bins, histogram[bins]))
+        return found
+
     def _has_parent(self, level: int) -> bool:
         return level + 1 < len(self._plan.levels.levels)
 
@@ -295,10 +401,14 @@ class _Climber:
         """Return the accumulator of a block that is being put together, empty; one a level is in use at a time."""
         shape = self._plan.block_window(block.level, block.row, block.col).shape
         variable = self.tracks[number].variable
-        key = (block.level, number, variable.fold_method, variable.dtype)
+        key = (self._use_of(block), number, variable.fold_method, variable.dtype)
         found: Accumulator = self._scratch.kept(key, shape, lambda: self._made(number, shape))
         found.clear()
         return found
+
+    def _use_of(self, block: Subtree) -> object:
+        """Tell accumulators apart that are in use at the same time."""
+        return block.level
 
     def _quarter(self, block: Subtree, number: int) -> Accumulator:
         """Make a quarter of the block above, to be handed on."""
@@ -353,12 +463,10 @@ class Walker(_Climber):
         summaries = self._visit(
             subtree, quarters if has_parent else None, row=0, col=0, make=lambda number: self._quarter(subtree, number)
         )
+        if not has_parent and subtree == apex(self._plan):
+            self._objects.complete_all()
         self._meter.report()
-        histograms = []
-        for histogram in self._histograms:
-            bins = np.flatnonzero(histogram)
-            histograms.append((bins, histogram[bins]))
-        return Outcome(quarters, summaries, histograms, self._objects.pending)
+        return Outcome(quarters, summaries, self._sparse_histograms(), self._objects.pending, self._objects.records)
 
     def _visit(
         self,
@@ -598,85 +706,96 @@ class Walker(_Climber):
         )
 
 
-class Ascent(_Climber):
-    """Puts the quarters of subtrees together, in whatever order they come, up to the coarsest level.
+def join(
+    plan: Plan,
+    group: tuple[Slice, ...],
+    block: Subtree,
+    quarters: Mapping[Subtree, Outcome],
+    *,
+    store: Store,
+    progress: Progress,
+    scratch: Scratch,
+) -> Outcome:
+    """Put a block together from what its children hand on, and store all that is complete with it.
 
     Parameters
     ----------
-    plan, group
+    plan, group, scratch
         As for `run`.
-    store, progress, scratch
-        As for `run`.
-    """
+    block : Subtree
+        Above the cut.
+    quarters : mapping of Subtree to Outcome
+        What its children hand on; of those that hold data.
+    store, progress
+        As in `Surroundings`.
 
-    def __init__(
-        self,
-        plan: Plan,
-        group: tuple[Slice, ...],
-        *,
-        store: Store,
-        progress: Progress,
-        scratch: Scratch,
-    ) -> None:
-        super().__init__(plan, group, store=store, progress=progress, scratch=scratch)
-        self._expected: dict[Subtree, int] = {}
-        self._found: dict[Subtree, dict[Subtree, Outcome]] = {}
-        self._tops: dict[Subtree, list[Summary | None]] = {}
+    Returns
+    -------
+    Outcome
+        As `run` does. That of the apex holds the statistics of all.
+
+    Raises
+    ------
+    StoreError
+        If an object cannot be written.
+    """
+    return Joiner(plan, group, store=store, progress=progress, scratch=scratch).join(block, quarters)
+
+
+class Joiner(_Climber):
+    """Puts blocks together; parameters as for `join`."""
+
+    def _use_of(self, block: Subtree) -> object:  # noqa: ARG002 - one at a time, whatever its level
+        return "joined"
+
+    def join(self, block: Subtree, quarters: Mapping[Subtree, Outcome]) -> Outcome:
+        """Put one block together."""
+        order = sorted(quarters, key=lambda item: (item.row, item.col))
         for histogram in self._histograms:
             histogram.fill(0)
-
-    def add(self, block: Subtree, outcome: Outcome) -> None:
-        """Take what a block hands on; store all that is complete with it."""
-        self._objects.take(outcome.pending)
-        for histogram, (bins, counts) in zip(self._histograms, outcome.histograms, strict=False):
-            histogram[bins] += counts
-        if not self._has_parent(block.level):
-            self._tops[block] = outcome.summaries
-            return
-        self._found.setdefault(block.parent, {})[block] = outcome
-        self._join(block.parent)
-
-    def close(self, closed: Closed) -> None:
-        """Take note of how many children of a block there will be."""
-        self._expected[closed.block] = closed.children
-        self._join(closed.block)
-
-    def _join(self, parent: Subtree) -> None:
-        """Put a block together if all its children are there."""
-        siblings = self._found.get(parent, {})
-        if len(siblings) == self._expected.get(parent):
-            del self._found[parent], self._expected[parent]
-            self.add(parent, self._joined(parent, siblings))
-
-    def _joined(self, parent: Subtree, siblings: dict[Subtree, Outcome]) -> Outcome:
-        half = self._plan.block // 2
-        joined = Outcome([None] * len(self.tracks), [None] * len(self.tracks))  # histograms are counted already
-        accumulators: list[Accumulator | None] = [None] * len(self.tracks)
-        for child in sorted(siblings, key=lambda item: (item.row, item.col)):
-            at = {"row": (child.row - 2 * parent.row) * half, "col": (child.col - 2 * parent.col) * half}
-            for number in range(len(self.tracks)):
-                joined.summaries[number] = statistics.merge(joined.summaries[number], siblings[child].summaries[number])
-                quarter = siblings[child].quarters[number]
-                if quarter is not None:
-                    parts = accumulators[number] = accumulators[number] or self._accumulator(parent, number)
-                    parts.paste(quarter, **at)
-        self._finish(parent, accumulators)
-        for number, whole in enumerate(accumulators):
-            if whole is not None and self._has_parent(parent.level):
-                handed = joined.quarters[number] = self._quarter(parent, number)
-                handed.add(whole, row=0, col=0)
-        return joined
-
-    def finish(self) -> list[Summary | None]:
-        """Store what is left, and return the statistics of each track."""
-        self._objects.complete_all()
-        self._meter.report()
         summaries: list[Summary | None] = [None] * len(self.tracks)
-        for block in sorted(self._tops, key=lambda item: (item.row, item.col)):
-            summaries = [
-                statistics.merge(before, now) for before, now in zip(summaries, self._tops[block], strict=True)
-            ]
-        return [
-            summary and replace(summary, histogram=histogram.copy())
-            for summary, histogram in zip(summaries, self._histograms, strict=True)
-        ]
+        for child in order:
+            found = quarters[child]
+            self._objects.take(found.pending)
+            for histogram, (bins, counts) in zip(self._histograms, found.histograms, strict=True):
+                histogram[bins] += counts
+            summaries = [statistics.merge(one, two) for one, two in zip(summaries, found.summaries, strict=True)]
+        handed: list[Accumulator | None] = [None] * len(self.tracks)
+        if block.level < len(self._plan.levels.levels):
+            self._put_together(block, order, quarters, handed)
+        self._objects.complete(block.level, block.row, block.col)
+        if block == apex(self._plan):
+            self._objects.complete_all()
+        self._meter.report()
+        return Outcome(handed, summaries, self._sparse_histograms(), self._objects.pending, self._objects.records)
+
+    def _put_together(
+        self,
+        block: Subtree,
+        order: list[Subtree],
+        quarters: Mapping[Subtree, Outcome],
+        handed: list[Accumulator | None],
+    ) -> None:
+        half = self._plan.block // 2
+        accumulators: list[Accumulator | None] = [None] * len(self.tracks)
+        for child in order:
+            at = {"row": (child.row - 2 * block.row) * half, "col": (child.col - 2 * block.col) * half}
+            for number, quarter in enumerate(quarters[child].quarters):
+                if quarter is not None:
+                    parts = accumulators[number] = accumulators[number] or self._accumulator(block, number)
+                    parts.paste(quarter, **at)
+        self._finish(block, accumulators)
+        for number, whole in enumerate(accumulators):
+            if whole is not None and self._has_parent(block.level):
+                quarter = handed[number] = self._quarter(block, number)
+                quarter.add(whole, row=0, col=0)
+
+
+def whole_summaries(outcome: Outcome) -> list[Summary | None]:
+    """Return the statistics of each track with their histograms, from the outcome of the apex."""
+    found: list[Summary | None] = []
+    for summary, (bins, counts) in zip(outcome.summaries, outcome.histograms, strict=True):
+        histogram = np.zeros(statistics.BINS, np.int64)
+        histogram[bins] = counts
+        found.append(summary and replace(summary, histogram=histogram))
+    return found

@@ -19,6 +19,7 @@ GEOZARR_LAYERS = (
     ("geozarr.levels", "geozarr.documents"),
     ("geozarr.stores",),
     ("geozarr.store",),
+    ("geozarr.manifest",),
 )
 AT_THE_EDGE = ("cli.py", "app.py", "settings.py")
 

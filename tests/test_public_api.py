@@ -7,9 +7,10 @@ import importlib
 import pytest
 
 GEOZARR = (
-    "CRS Bounds ChunkReadError GeoZarrError Grid GridMismatchError Level Levels LimitError MetadataError "
-    "ParameterError SourceChangedError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet "
-    "TileOutsideLimitsError UnknownNameError UnsupportedError Window cf conventions crs documents levels store tms"
+    "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError GeoZarrError Grid GridMismatchError Level "
+    "Levels LimitError MetadataError ParameterError PlanChangedError SourceChangedError StoreError "
+    "TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError UnknownNameError "
+    "UnsupportedError Window cf conventions crs documents levels store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
 PUBLIC = {

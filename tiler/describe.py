@@ -64,7 +64,7 @@ def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
         "bbox": list(levels.finest.grid.bounds),
         "tileMatrixSet": tms_id,
         "levels": [
-            {"id": level.asset, "shape": list(level.grid.shape), "cellSize": list(level.grid.cell_size)}
+            {"id": level.name, "shape": list(level.grid.shape), "cellSize": list(level.grid.cell_size)}
             for level in levels.levels
         ],
         "variables": [_variable(variable) for variable in pyramid.data_variables],

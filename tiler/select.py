@@ -116,9 +116,9 @@ class Tileset:
         found = {}
         if self.tms.crs.is_same_place(self.levels.crs):
             for position, level in enumerate(self.levels.levels):
-                window = _aligned_window(level.grid, self.tms, level.asset) if level.asset in self.tms.ids else None
+                window = _aligned_window(level.grid, self.tms, level.name) if level.name in self.tms.ids else None
                 if window is not None:
-                    found[level.asset] = position, window
+                    found[level.name] = position, window
         return found
 
     @property
@@ -143,8 +143,8 @@ class Tileset:
 
     def _matrix_of(self, position: int) -> str:
         level = self.levels.levels[position]
-        if level.asset in self.stored:
-            return level.asset
+        if level.name in self.stored:
+            return level.name
         centre = level.grid.crop(Window(level.grid.height // 2, level.grid.width // 2, 1, 1))
         size = cell_size_in(centre, self.tms.crs)
         # Without a cell size at the pyramid's centre nothing can be shown there; any matrix does.

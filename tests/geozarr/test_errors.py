@@ -6,12 +6,15 @@ import pickle
 import pytest
 
 from geozarr import (
+    BuildConflictError,
+    BuildIncompleteError,
     ChunkReadError,
     GeoZarrError,
     GridMismatchError,
     LimitError,
     MetadataError,
     ParameterError,
+    PlanChangedError,
     SourceChangedError,
     StoreError,
     TargetExistsError,
@@ -24,6 +27,21 @@ from geozarr import (
 LIMITS = TileLimits("3", 0, 7, 2, 5)
 # An error of each type, its fields, and words its message must hold.
 CASES = [
+    (
+        PlanChangedError("chunk", before=512, now=256),
+        {"field": "chunk", "before": 512, "now": 256},
+        ("chunk", "512", "256"),
+    ),
+    (
+        BuildConflictError("a.zarr", owner="anna@host", since="2026-01-02T03:04:05+00:00"),
+        {"target": "a.zarr", "owner": "anna@host", "since": "2026-01-02T03:04:05+00:00"},
+        ("a.zarr", "anna@host", "2026-01-02"),
+    ),
+    (
+        BuildIncompleteError("3 units of work"),
+        {"missing": "3 units of work"},
+        ("3 units of work", "resume"),
+    ),
     (
         MetadataError("/0", "proj:code", found=5, expected="a string"),
         {"node": "/0", "key": "proj:code", "found": 5, "expected": "a string"},

@@ -30,6 +30,8 @@ from numcodecs import blosc
 from obstore.store import MemoryStore
 
 import builds
+import conformance
+import faults
 import pyramids
 from builds import FakeSource, data_array, scene
 from geozarr import (
@@ -896,7 +898,7 @@ def test_a_folder_of_another_origin_is_left_byte_for_byte(tmp_path: Path, overwr
 
 
 def test_ours_is_replaced_only_when_asked_for(tmp_path: Path) -> None:
-    """B23: nothing of the former pyramid stays behind."""
+    """B23."""
     target = tmp_path / "ours.zarr"
     pyramids.build(FakeSource(scene("int16", (3, 900, 800))), target, tms="native", chunk=128)
     before = tree(target)
@@ -905,12 +907,12 @@ def test_ours_is_replaced_only_when_asked_for(tmp_path: Path) -> None:
     assert caught.value.found == "a pyramid"
     assert tree(target) == before
     plan = pyramids.build(small(), target, tms="native", overwrite=True)
+    assert plan.levels.assets == ("0",)
+    (level,) = (path for path in target.glob("*/0") if path.parent.name != ".build")
     fresh = tmp_path / "fresh.zarr"
     pyramids.build(small(), fresh, tms="native")
-    assert {k: v for k, v in tree(target).items() if v is not None} == {
-        k: v for k, v in tree(fresh).items() if v is not None
-    }
-    assert plan.levels.assets == ("0",)
+    assert tree(level) == tree(fresh / "0")
+    assert conformance.check(target).exit_status == 0
 
 
 def test_an_unfinished_build_is_recognised(tmp_path: Path) -> None:
@@ -951,62 +953,58 @@ def test_a_target_that_holds_the_source_is_never_cleared(tmp_path: Path) -> None
     pyramids.build(target / "1", tmp_path / "y.zarr", tms="native")
 
 
-class Recorder:
-    """Stands for `geozarr.store.write_bytes`: keeps the order of puts, may fail at one of them."""
-
-    def __init__(self, *, fail_at: int = -1, error: BaseException | None = None) -> None:
-        self.keys: list[str] = []
-        self.fail_at = fail_at
-        self.error = error
-        self.put = store_module.write_bytes
-
-    def __call__(self, store: Any, key: str, data: bytes) -> None:
-        """Record, then put or fail."""
-        self.keys.append(key)
-        if len(self.keys) - 1 == self.fail_at and self.error is not None:
-            raise self.error
-        self.put(store, key, data)
+def recorded(**choices: Any) -> faults.FaultStore:
+    """A store that was built into."""
+    store = faults.FaultStore(store_module.open_store(MemoryStore()))
+    pyramids.build(small(), store, **choices)
+    return store
 
 
 @pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
-def test_the_root_document_is_put_last_and_once(monkeypatch: pytest.MonkeyPatch, tms: str) -> None:
+def test_the_root_document_is_put_last_and_once(tms: str) -> None:
     """P-18: data first, then the documents of levels and arrays, then the root; each key once."""
-    recorder = Recorder()
-    monkeypatch.setattr(store_module, "write_bytes", recorder)
-    builds.build(small(), tms=tms)
-    assert recorder.keys[0] == ".build/plan.json"
-    assert recorder.keys[-1] == "zarr.json"
-    assert len(recorder.keys) == len(set(recorder.keys))
-    first_document = next(index for index, key in enumerate(recorder.keys) if key.endswith("zarr.json"))
-    assert not [key for key in recorder.keys[first_document:] if "/c/" in key]
+    keys = recorded(tms=tms).keys
+    assert keys[0] == ".build/lease/000001.json"
+    assert keys[1].endswith("/plan.json")
+    assert keys[-1] == "zarr.json"
+    assert len(keys) == len(set(keys))
+    first_document = next(index for index, key in enumerate(keys) if key.endswith("zarr.json"))
+    assert not [key for key in keys[first_document:] if "/c/" in key]
 
 
-def test_replacing_takes_the_root_document_away_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """P-18: a reader sees no pyramid rather than one whose chunks are going; ownership is the last to go."""
-    store = MemoryStore()
+def test_b23_replacing_leaves_the_former_pyramid_untouched() -> None:
+    """P-18: readers go on with it, and the root document switches in one put."""
+    store = faults.FaultStore(store_module.open_store(MemoryStore()))
     pyramids.build(small(), store, tms="native")
-    removed: list[str] = []
-    delete = store_module.delete
-    monkeypatch.setattr(store_module, "delete", lambda place, keys: removed.extend(keys) or delete(place, keys))
-    pyramids.build(small(), store, tms="native", overwrite=True)
-    assert removed[0] == "zarr.json"
-    assert removed[-1] == ".build/plan.json"
+    before = {key: data for key, data in faults.contents(store).items() if not key.startswith(".build/")}
+    store.operations.clear()
+    plan = pyramids.build(small(), store, tms="native", chunk=32, overwrite=True)
+    deleted = [item.key for item in store.operations if item.name == "delete"]
+    assert not [key for key in deleted if not key.startswith(".build/")]
+    assert store.keys[-1] == "zarr.json"
+    after = faults.contents(store)
+    assert {key: after[key] for key in before if key != "zarr.json"} == {
+        key: data for key, data in before.items() if key != "zarr.json"
+    }
+    root = json.loads(after["zarr.json"])
+    assets = [item["asset"] for item in root["attributes"]["multiscales"]["layout"]]
+    assert [asset.rpartition("/")[2] for asset in assets] == list(plan.levels.assets)
+    assert {asset.rpartition("/")[0] for asset in assets} == {root["attributes"]["geozarr_pyramids"]["build"][:8]}
+    assert conformance.check(store).exit_status == 0
 
 
 @pytest.mark.parametrize("error", [StoreError("put", "k"), OSError("no space"), KeyboardInterrupt(), SystemExit(1)])
-def test_a_failure_at_any_put_publishes_nothing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def test_a_failure_at_any_put_publishes_nothing(error: BaseException) -> None:
     """P-18, B22: every put of a small build in turn; the root document is there only after the last one."""
-    counting = Recorder()
-    monkeypatch.setattr(store_module, "write_bytes", counting)
-    builds.build(small(), tms="native", chunk=32, workers=2)
-    total = len(counting.keys)
-    for fail_at in range(0, total, 1 if isinstance(error, StoreError) else 5):
-        monkeypatch.setattr(store_module, "write_bytes", counting.put)
-        store = MemoryStore()
-        monkeypatch.setattr(store_module, "write_bytes", Recorder(fail_at=fail_at, error=error))
-        with pytest.raises(type(error)):
-            pyramids.build(small(), store, tms="native", chunk=32, workers=2)
-        assert "zarr.json" not in builds.objects(store)
+    choices: dict[str, Any] = {"tms": "native", "chunk": 32, "workers": 2}
+    total = len(recorded(**choices).operations)
+    for at in range(0, total, 1 if isinstance(error, StoreError) else 5):
+        inner = store_module.open_store(MemoryStore())
+        store = faults.FaultStore(inner, at=at, how="raise", error=error)
+        try:
+            pyramids.build(small(), store, **choices)
+        except type(error):
+            assert inner.get("zarr.json") is None or store.operations[-1].key != "zarr.json"
 
 
 @pytest.mark.parametrize("error", [ChunkReadError("a", "c"), KeyboardInterrupt(), ValueError("a bug")])

@@ -95,7 +95,8 @@ def test_options_reach_the_plan(scene: Path, tmp_path: Path) -> None:
         *("--bands", "axis", "--resampling", "nearest", "--threads", 3, "--memory", "700M"),
     )
     assert result.exit_code == 0, result.output
-    plan = json.loads((target / ".build" / "plan.json").read_text())
+    (left,) = (target / ".build").glob("*/plan.json")
+    plan = json.loads(left.read_text())
     assert (plan["workers"], plan["memory"], plan["chunk"], plan["shard"]) == (3, 700 * 2**20, 32, 64)
     (variable,) = plan["variables"]
     assert (variable["warp_method"], variable["fold_method"], variable["nodata"]) == (None, "nearest", 7)

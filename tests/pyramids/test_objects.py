@@ -11,7 +11,8 @@ from obstore.store import MemoryStore
 import builds
 from builds import FakeSource, scene
 from geozarr import Window
-from pyramids import Plan, objects, shards, walk
+from geozarr.store import open_store
+from pyramids import Plan, shards, walk
 from pyramids.meter import Meter
 from pyramids.objects import Objects, ShardPlace
 from pyramids.scratch import Scratch
@@ -42,7 +43,7 @@ def made(*, shard: int | str = "none", shape: tuple[int, int] = (300, 260)) -> t
     source = FakeSource(scene("uint8", (1, *shape)), nodata=9)
     plan = dataclasses.replace(builds.plan_for(source, tms="native", chunk=32, shard=shard), block=64)
     store, puts = MemoryStore(), Puts()
-    return plan, Objects(plan, walk.tracks_of(plan, plan.groups[0]), store, Meter(puts)), store, puts
+    return plan, Objects(plan, walk.tracks_of(plan, plan.groups[0]), open_store(store), Meter(puts)), store, puts
 
 
 def add(
@@ -136,7 +137,7 @@ def test_what_another_worker_could_not_complete_is_taken_over() -> None:
     """P-17: one writer a shard; the two halves of one come from two workers."""
     plan, target, store, _ = made(shard=128)
     whole, *_ = made(shard=128)[1:]
-    workers = [Objects(plan, walk.tracks_of(plan, plan.groups[0]), store, Meter(Puts())) for _ in range(2)]
+    workers = [Objects(plan, walk.tracks_of(plan, plan.groups[0]), open_store(store), Meter(Puts())) for _ in range(2)]
     for number, col in enumerate((0, 64)):
         for row in (0, 64):
             add(workers[number], 0, Window(row, col, 64, 64), value=col + 1)
@@ -154,13 +155,11 @@ def test_shards_of_several_slices_go_to_their_places(monkeypatch: pytest.MonkeyP
     values = np.stack([scene("uint8", (100, 90), seed=seed) for seed in range(4)])
     axes: dict[str, Any] = {"leading": (builds.Axis("t", (0, 1)), builds.Axis("b", (1, 2))), "names": ("v",)}
     plan = builds.plan_for(FakeSource(values, **axes), tms="native", chunk=32, shard=64)
-    store = MemoryStore()
+    store = open_store(MemoryStore())
     target = Objects(plan, walk.tracks_of(plan, plan.groups[0]), store, Meter(Puts()))
     put: list[str] = []
-    write = objects.store_module.write_bytes
-    monkeypatch.setattr(
-        objects.store_module, "write_bytes", lambda place, key, data: put.append(key) or write(place, key, data)
-    )
+    write = store.put
+    monkeypatch.setattr(store, "put", lambda key, data: put.append(key) or write(key, data))
     for number in (3, 0):
         block = np.ones((64, 64), np.uint8)
         target.add(0, number, Window(0, 0, 64, 64), block, block > 0, is_whole=True, scratch=Scratch())

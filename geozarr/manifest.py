@@ -1,0 +1,364 @@
+"""The manifest of a pyramid: length and crc32c of every stored object, so that "empty" and "lost" can be told apart.
+
+    .build/<build>/manifest.json        which arrays there are, and their pieces; objects beside the data one by one
+    .build/<build>/manifest/<array>/<n> a piece: `PIECE` objects of one array, numbered in C order of the object grid
+
+The root document of the pyramid names the manifest with its length and checksum, the manifest names its pieces so, and
+a piece its objects: whoever trusts the root document can check every byte below it. A piece that is not named holds
+no object, and an entry of length 0 says that the object is not stored because all of its cells are fill. To look up an
+object is arithmetic and, the first time, the read of one piece.
+
+A piece is 4-byte little-endian lengths, then checksums, packed by zlib: 35 million objects take about 200 MB.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+
+from geozarr.errors import ChunkReadError, LimitError, MetadataError, UnsupportedError
+from geozarr.store import MAX_DOCUMENT, decode_document, join, read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from geozarr.stores import Store
+
+FORMAT = 1
+BUILDS = ".build"  # the folder that holds what builds leave beside a pyramid
+ATTRIBUTE = "geozarr_pyramids"  # of the root group: which build this is, and where its manifest lies
+PLAN = "plan.json"  # in the folder of a build: what it builds
+PIECE = 65_536  # objects; half a megabyte unpacked
+KEPT = 64  # pieces that a manifest keeps unpacked
+MOST = 2**28  # bytes of a manifest; one of 10 000 arrays has some megabytes
+
+
+class Entry(NamedTuple):
+    """What is known of a stored object."""
+
+    length: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where the manifest of a pyramid lies.
+
+    Parameters
+    ----------
+    build : str
+        Name of the build.
+    key : str
+        Key of the manifest.
+    entry : Entry
+        Its length and checksum.
+    """
+
+    build: str
+    key: str
+    entry: Entry
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return what the root group says of it, under `ATTRIBUTE`."""
+        manifest = {"key": self.key, "length": self.entry.length, "crc32c": self.entry.crc32c}
+        return {"build": self.build, "manifest": manifest}
+
+
+def reference_of(attributes: Mapping[str, Any]) -> Reference | None:
+    """Read where the manifest lies from the attributes of the root group; None where they do not speak of one.
+
+    Raises
+    ------
+    MetadataError
+        If what they say is malformed.
+    """
+    stated = attributes.get(ATTRIBUTE)
+    if stated is None:
+        return None
+    try:
+        manifest = stated["manifest"]
+        found = Reference(stated["build"], manifest["key"], Entry(manifest["length"], manifest["crc32c"]))
+    except (KeyError, TypeError):
+        raise MetadataError("/", ATTRIBUTE, found=stated, expected="a build and its manifest") from None
+    is_sound = (
+        isinstance(found.build, str)
+        and found.build.isalnum()
+        and found.key == manifest_key(found.build)
+        and all(type(number) is int and number >= 0 for number in found.entry)
+    )
+    if not is_sound:
+        raise MetadataError("/", ATTRIBUTE, found=stated, expected="a build and its manifest")
+    return found
+
+
+def former_groups(store: Store, attributes: Mapping[str, Any]) -> frozenset[str]:
+    """List the groups that builds other than the published one have left, by path: readers see none of them.
+
+    Parameters
+    ----------
+    store : Store
+        Where the pyramid is.
+    attributes : mapping
+        Attributes of the root group.
+
+    Raises
+    ------
+    StoreError
+        If the store fails.
+    """
+    try:
+        current = reference_of(attributes)
+    except MetadataError:
+        return frozenset()
+    if current is None:
+        return frozenset()
+    groups = {name: _groups_of(store, name) for name in store.children(BUILDS)}
+    mine = groups.pop(current.build, frozenset())
+    return frozenset().union(*groups.values()) - mine
+
+
+def _groups_of(store: Store, build: str) -> frozenset[str]:
+    """List the outermost groups that a build writes; none where its plan cannot be read."""
+    key = join(BUILDS, build, PLAN)
+    try:
+        data = read_bytes(store, key, most=MAX_DOCUMENT)
+        plan = {} if data is None else decode_document(data, node=key)
+        if plan.get("folder"):
+            return frozenset({str(plan["folder"])})
+        return frozenset(str(item["asset"]) for item in plan["levels"]["multiscales"]["layout"])
+    except (MetadataError, LimitError, KeyError, TypeError):
+        return frozenset()
+
+
+def manifest_key(build: str) -> str:
+    """Key of the manifest of a build."""
+    return join(BUILDS, build, "manifest.json")
+
+
+def checksum(data: bytes) -> Entry:
+    """Return what a manifest says of an object with these bytes."""
+    return Entry(len(data), google_crc32c.value(data))
+
+
+@dataclass(frozen=True)
+class ArrayObjects:
+    """The objects of one array.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array in the store.
+    grid : tuple of int
+        Objects along each axis.
+    """
+
+    path: str
+    grid: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Objects, stored or not."""
+        return math.prod(self.grid)
+
+    @property
+    def pieces(self) -> int:
+        """Pieces, named or not."""
+        return -(-self.count // PIECE)
+
+    def number(self, index: Sequence[int]) -> int:
+        """Return the number of an object, in C order."""
+        number = 0
+        for at, size in zip(index, self.grid, strict=True):
+            number = number * size + at
+        return number
+
+    def key(self, number: int) -> str:
+        """Key of an object (Zarr core v3, default chunk key encoding)."""
+        index = []
+        for size in reversed(self.grid):
+            number, at = divmod(number, size)
+            index.append(str(at))
+        return "/".join((self.path, "c", *reversed(index)))
+
+
+def encode_piece(lengths: NDArray[np.uint32], checksums: NDArray[np.uint32]) -> bytes:
+    """Pack a piece."""
+    return zlib.compress(lengths.astype("<u4").tobytes() + checksums.astype("<u4").tobytes(), 1)
+
+
+def decode_piece(data: bytes, count: int, *, node: str) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Unpack a piece of so many objects into lengths and checksums.
+
+    Raises
+    ------
+    ChunkReadError
+        If it holds anything else.
+    """
+    size = 8 * count
+    try:
+        unpacked = zlib.decompressobj().decompress(data, size + 1)
+    except zlib.error as error:
+        raise ChunkReadError(node, "piece", "cannot be unpacked") from error
+    if len(unpacked) != size:
+        cause = ValueError(f"{len(unpacked)} bytes, expected {size}")
+        raise ChunkReadError(node, "piece", "has another size than its array") from cause
+    both = np.frombuffer(unpacked, "<u4")
+    return both[:count], both[count:]
+
+
+class Manifest:
+    """Looks up stored objects. Safe to use from many threads.
+
+    Parameters
+    ----------
+    store : Store
+        Where the pyramid is.
+    reference : Reference
+        From its root document.
+
+    Raises
+    ------
+    ChunkReadError
+        If the manifest is not what the root document says.
+    MetadataError, LimitError
+        If it is malformed.
+    StoreError
+        If the store fails.
+    """
+
+    def __init__(self, store: Store, reference: Reference) -> None:
+        self._store = store
+        self._folder = reference.key.removesuffix(".json")
+        document = decode_document(_read(store, reference.key, reference.entry), node=reference.key)
+        if document.get("format") != FORMAT:
+            raise UnsupportedError(f"manifest of format {document.get('format')}", f"format {FORMAT} is")
+        try:
+            self.arrays = {path: ArrayObjects(path, tuple(item["grid"])) for path, item in document["arrays"].items()}
+            self._pieces = {
+                (path, piece): Entry(length, crc)
+                for path, item in document["arrays"].items()
+                for piece, length, crc in item["pieces"]
+            }
+            self.others = {key: Entry(length, crc) for key, length, crc in document["objects"]}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MetadataError(reference.key, "arrays", found=str(error), expected="a manifest") from error
+        self._lock = threading.Lock()
+        self._unpacked: OrderedDict[tuple[str, int], Any] = OrderedDict()
+
+    def entry(self, path: str, index: Sequence[int]) -> Entry | None:
+        """Look up an object of an array; None where it is not stored, being all fill.
+
+        Raises
+        ------
+        ChunkReadError
+            If the piece is lost or damaged.
+        StoreError
+            If the store fails.
+        """
+        array = self.arrays.get(path)
+        if array is None:
+            return None
+        piece, at = divmod(array.number(index), PIECE)
+        found = self._piece(array, piece)
+        if found is None or found[0][at] == 0:
+            return None
+        return Entry(int(found[0][at]), int(found[1][at]))
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """List all objects that are stored, by key, piece by piece."""
+        yield from self.others.items()
+        for array in self.arrays.values():
+            for key, entry in self.array_entries(array):
+                yield array.key(key), entry
+
+    def array_entries(self, array: ArrayObjects) -> Iterator[tuple[int, Entry]]:
+        """List the stored objects of an array, by number."""
+        for piece in range(array.pieces):
+            found = self._piece(array, piece)
+            if found is None:
+                continue
+            for at in np.flatnonzero(found[0]):
+                yield piece * PIECE + int(at), Entry(int(found[0][at]), int(found[1][at]))
+
+    def _piece(self, array: ArrayObjects, piece: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]] | None:
+        place = (array.path, piece)
+        entry = self._pieces.get(place)
+        if entry is None:
+            return None
+        with self._lock:
+            found = self._unpacked.get(place)
+            if found is not None:
+                self._unpacked.move_to_end(place)
+                return found  # type: ignore[no-any-return]
+        key = piece_key(self._folder, array, piece)
+        count = min(PIECE, array.count - piece * PIECE)
+        unpacked = decode_piece(_read(self._store, key, entry), count, node=key)
+        with self._lock:
+            self._unpacked[place] = unpacked
+            while len(self._unpacked) > KEPT:
+                self._unpacked.popitem(last=False)
+        return unpacked
+
+
+def piece_key(folder: str, array: ArrayObjects, piece: int) -> str:
+    """Key of a piece, in the folder of its manifest."""
+    return join(folder, array.path, str(piece))
+
+
+def check(data: bytes, entry: Entry, *, array: str, chunk: str) -> None:
+    """Compare an object with what is known of it.
+
+    Raises
+    ------
+    ChunkReadError
+        If it is another one.
+    """
+    if len(data) != entry.length:
+        cause = ValueError(f"{len(data)} bytes, expected {entry.length}")
+        raise ChunkReadError(array, chunk, "is not as long as it was stored") from cause
+    if google_crc32c.value(data) != entry.crc32c:
+        cause = ValueError(f"crc32c is not {entry.crc32c:#010x}")
+        raise ChunkReadError(array, chunk, "is not what was stored") from cause
+
+
+def _read(store: Store, key: str, entry: Entry) -> bytes:
+    found = store.get(key, most=min(MOST, entry.length + 1))
+    if found is None:
+        raise ChunkReadError(key, "manifest", "is lost") from FileNotFoundError(key)
+    check(found.data, entry, array=key, chunk="manifest")
+    return found.data
+
+
+def document(
+    arrays: Sequence[ArrayObjects],
+    pieces: Mapping[tuple[str, int], Entry],
+    others: Mapping[str, Entry],
+) -> dict[str, Any]:
+    """Return the document of a manifest.
+
+    Parameters
+    ----------
+    arrays : sequence of ArrayObjects
+        Arrays of data.
+    pieces : mapping of (path, piece) to Entry
+        Their pieces that name any object.
+    others : mapping of key to Entry
+        Objects beside the data.
+    """
+    by_array: dict[str, list[list[int]]] = {array.path: [] for array in arrays}
+    for (path, piece), entry in sorted(pieces.items()):
+        by_array[path].append([piece, *entry])
+    return {
+        "format": FORMAT,
+        "arrays": {array.path: {"grid": list(array.grid), "pieces": by_array[array.path]} for array in arrays},
+        "objects": [[key, *entry] for key, entry in sorted(others.items())],
+    }

@@ -1,0 +1,267 @@
+"""The journal of a build: what has been stored, so that a build that died goes on where it was.
+
+One entry a unit of work (a subtree, or a block put together above), written when all of its objects are stored, with
+key, length and crc32c of each; objects of the unit that are not named are all fill. Entries go out in segments, one
+put each, at most `INTERVAL` seconds after the work was done: death costs that much work, and object stores, which
+cannot append, are asked seldom. A segment is whole or it does not count: its last bytes are its checksum.
+
+    .build/<build>/plan.json          what is built
+    .build/<build>/journal/<n>        segments; nothing reads them once the manifest is there
+    .build/<build>/handover/...       quarters of blocks that wait for the block above (`handover.py`)
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import struct
+import time
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+
+from geozarr.manifest import Entry
+from geozarr.store import join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from geozarr.stores import Store
+    from pyramids.objects import Record
+    from pyramids.walk import Subtree
+
+FORMAT = 1
+INTERVAL = 1.0  # seconds
+UNIT = np.dtype(
+    [("group", "<u4"), ("level", "<u4"), ("row", "<u4"), ("col", "<u4"), ("length", "<u4"), ("crc32c", "<u4")]
+)
+OBJECT = np.dtype([("array", "<u4"), ("number", "<u8"), ("length", "<u4"), ("crc32c", "<u4")])
+
+
+@dataclass(frozen=True)
+class Done:
+    """A unit of work that is done.
+
+    Parameters
+    ----------
+    group : int
+        Number of the group of slices.
+    block : Subtree
+        Root of the subtree, or the block that was put together.
+    handed : Entry
+        Of what it hands on.
+    records : tuple of Record
+        Objects that it stored.
+    pixels : int
+        Pixels of the finest level that it computed, over all slices.
+    damaged : tuple of str
+        Blocks of the source that could not be read and were taken for missing.
+    """
+
+    group: int
+    block: Subtree
+    handed: Entry
+    records: tuple[Record, ...] = ()
+    pixels: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some entries of a journal.
+
+    Parameters
+    ----------
+    header : dict
+        `pixels` that these entries stand for, `covered` pixels so far (computed, found done or left out), `bytes` of
+        these objects, `seconds` of this run so far, `at` (time since the epoch), `damaged` blocks.
+    units : ndarray of UNIT
+        Units of work.
+    objects : ndarray of OBJECT
+        Objects that they stored.
+    """
+
+    header: dict[str, Any]
+    units: NDArray[np.void]
+    objects: NDArray[np.void]
+
+
+def encode(header: dict[str, Any], units: NDArray[np.void], objects: NDArray[np.void]) -> bytes:
+    """Pack a segment."""
+    counted = {"format": FORMAT, "units": len(units), "objects": len(objects), **header}
+    body = b"".join((json.dumps(counted).encode(), b"\n", units.tobytes(), objects.tobytes()))
+    return body + struct.pack("<I", google_crc32c.value(body))
+
+
+def decode(data: bytes) -> Segment | None:
+    """Unpack a segment; None where it is not whole."""
+    if len(data) < 4 or struct.pack("<I", google_crc32c.value(data[:-4])) != data[-4:]:
+        return None
+    line, _, _ = data.partition(b"\n")
+    header = json.loads(line)
+    start = len(line) + 1
+    middle = start + header["units"] * UNIT.itemsize
+    units = np.frombuffer(data[start:middle], UNIT)
+    objects = np.frombuffer(data[middle:-4], OBJECT)
+    return Segment(header, units, objects)
+
+
+def segments(store: Store, folder: str) -> Iterator[Segment]:
+    """Read the segments of a build, in their order; those that are not whole are left out.
+
+    Raises
+    ------
+    StoreError
+        If the store fails.
+    """
+    for key in sorted(item.key for item in store.listed(join(folder, "journal"))):
+        found = store.get(key)
+        segment = None if found is None else decode(found.data)
+        if segment is not None:
+            yield segment
+
+
+def code(group: int, block: Subtree) -> int:
+    """Return a number for a unit of work, below 2**63: 9 bits for the group, 6 for the level, 24 for row and column."""
+    return ((group << 6 | block.level) << 24 | block.row) << 24 | block.col
+
+
+@dataclass
+class Ledger:
+    """What a journal says, 16 bytes a unit of work.
+
+    Parameters
+    ----------
+    pixels, covered, objects, size : int
+        Pixels computed, and covered when the last segment was written; objects and bytes stored.
+    damaged : list of str
+        Blocks of the source that were taken for missing.
+    segments : int
+        Segments that were read.
+    """
+
+    pixels: int = 0
+    covered: int = 0
+    objects: int = 0
+    size: int = 0
+    damaged: list[str] = field(default_factory=list)
+    segments: int = 0
+    _codes: array[int] = field(default_factory=lambda: array("Q"))
+    _handed: array[int] = field(default_factory=lambda: array("Q"))
+
+    @classmethod
+    def read(cls, found: Iterable[Segment]) -> Ledger:
+        """Gather segments. A unit that was done twice counts once."""
+        ledger = cls()
+        codes, handed = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+        for segment in found:
+            units = segment.units
+            number = units["group"].astype(np.uint64) << np.uint64(6) | units["level"].astype(np.uint64)
+            number = (number << np.uint64(24) | units["row"]) << np.uint64(24) | units["col"]
+            codes.append(number)
+            handed.append(units["length"].astype(np.uint64) << np.uint64(32) | units["crc32c"])
+            ledger.segments += 1
+            ledger.pixels += segment.header["pixels"]
+            ledger.covered = segment.header["covered"]
+            ledger.objects += len(segment.objects)
+            ledger.size += int(segment.objects["length"].sum(dtype=np.uint64))
+            ledger.damaged += segment.header["damaged"]
+        every, values = np.concatenate(codes), np.concatenate(handed)
+        unique, last = np.unique(every[::-1], return_index=True)
+        ledger._codes.frombytes(unique.tobytes())
+        ledger._handed.frombytes(values[::-1][last].tobytes())
+        return ledger
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def handed(self, group: int, block: Subtree) -> Entry | None:
+        """Return what a unit handed on; None where it is not done."""
+        wanted = code(group, block)
+        at = bisect.bisect_left(self._codes, wanted)
+        if at == len(self._codes) or self._codes[at] != wanted:
+            return None
+        return Entry(self._handed[at] >> 32, self._handed[at] & 0xFFFFFFFF)
+
+
+class Journal:
+    """Writes the journal of one run. For one thread.
+
+    Parameters
+    ----------
+    store : Store
+        Where the build goes.
+    folder : str
+        Folder of the build.
+    interval : float, optional
+        Seconds that an entry may wait; by default `INTERVAL`.
+    clock : callable
+        Tells seconds.
+
+    Attributes
+    ----------
+    covered : int
+        Pixels of the finest level that are done by what is written, or need not be done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: str,
+        *,
+        interval: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._interval = INTERVAL if interval is None else interval
+        self._clock = clock
+        self._started = self._flushed = clock()
+        taken = [int(item.key.rpartition("/")[2]) for item in store.listed(join(folder, "journal"))]
+        self._next = 1 + max(taken, default=0)
+        self._waiting: list[Done] = []
+        self.covered = 0
+
+    def add(self, done: Done) -> bool:
+        """Take an entry; tell whether it, and all before it, have been written."""
+        self._waiting.append(done)
+        return self.flush(force=False)
+
+    def flush(self, *, force: bool = True) -> bool:
+        """Write what waits, if it has waited long enough or must be written; tell whether nothing waits.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        """
+        now = self._clock()
+        if not self._waiting:
+            return True
+        if not force and now - self._flushed < self._interval:
+            return False
+        units = np.array(
+            [(d.group, d.block.level, d.block.row, d.block.col, *d.handed) for d in self._waiting], dtype=UNIT
+        )
+        objects = np.array([tuple(record) for done in self._waiting for record in done.records], dtype=OBJECT)
+        pixels = sum(done.pixels for done in self._waiting)
+        header = {
+            "pixels": pixels,
+            "covered": self.covered + pixels,
+            "bytes": int(objects["length"].sum(dtype=np.uint64)),
+            "seconds": now - self._started,
+            "at": time.time(),
+            "damaged": [name for done in self._waiting for name in done.damaged],
+        }
+        key = join(self._folder, "journal", f"{self._next:08d}")
+        self._store.put(key, encode(header, units, objects))
+        self._next += 1
+        self.covered += pixels
+        self._waiting.clear()
+        self._flushed = self._clock()
+        return True

@@ -1,0 +1,219 @@
+"""The lease on a target: one builder at a time.
+
+Leases are numbered. Whoever creates the next number, in a put that fails where there is an object already, has the
+target: that needs nothing of a store but such puts, and two that try at once cannot both succeed. A lease is renewed
+every minute and runs out ten minutes after; an expired one is superseded by the next number, and its owner notices
+before it publishes. The random id tells one's own lease, whose put was answered by nobody, from another's.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import secrets
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from geozarr.errors import BuildConflictError, GeoZarrError, MetadataError
+from geozarr.manifest import BUILDS
+from geozarr.store import decode_document, encode_document, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geozarr.stores import Store
+
+LASTS = 600.0  # seconds; FAULTS.md section 6
+RENEWED = 60.0  # seconds between renewals
+FOLDER = join(BUILDS, "lease")
+
+# Leases that this process holds: one that names this process and is not among them was left by a run that died.
+_held: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a lease says.
+
+    Parameters
+    ----------
+    owner : str
+        Who, for people.
+    host, boot, process
+        Which process on which machine since which start of it.
+    write_id : str
+        Random.
+    since : str
+        When it was taken, ISO 8601.
+    until : float
+        When it runs out, seconds since the epoch.
+    """
+
+    owner: str
+    host: str
+    boot: str
+    process: int
+    write_id: str
+    since: str
+    until: float
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether nobody builds under it any more."""
+        return now >= self.until or self._is_dead()
+
+    def _is_dead(self) -> bool:
+        """Tell whether its owner was a process of this machine that has ended."""
+        if (self.host, self.boot) != (platform.node(), _boot()):
+            return False
+        if self.process == os.getpid():
+            return self.write_id not in _held
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+
+def _boot() -> str:
+    """Tell one start of a machine, or one container on it, from another."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - no path of ours
+            boot = file.read().strip()
+        return f"{boot} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116 - no path of ours
+    except OSError:
+        return ""
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return str(os.getuid())
+
+
+class Lease:
+    """A lease that is held while the context is entered.
+
+    Parameters
+    ----------
+    store : Store
+        The target.
+    clock : callable
+        Tells seconds since the epoch.
+
+    Raises
+    ------
+    BuildConflictError
+        On entering, if somebody else holds the target.
+    StoreError
+        If the store fails.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._number = 0
+        self._ended = threading.Event()
+        self._renewal = threading.Thread(target=self._keep, name="lease", daemon=True)
+        since = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
+        owner = f"{_user()}@{platform.node()} (process {os.getpid()})"
+        self._terms = Terms(owner, platform.node(), _boot(), os.getpid(), secrets.token_hex(8), since, clock() + LASTS)
+
+    def __enter__(self) -> Self:
+        latest, terms = self._latest()
+        if terms is not None and not terms.is_over(self._clock()):
+            raise BuildConflictError(self._store.location, owner=terms.owner, since=terms.since)
+        number = latest + 1
+        if not self._store.put(_key(number), self._bytes(), create=True):
+            there = self._read(number)
+            # A put that was tried again, because nobody answered, finds what it has written itself.
+            if there is None or there.write_id != self._terms.write_id:
+                owner = "somebody" if there is None else there.owner
+                raise BuildConflictError(self._store.location, owner=owner, since="" if there is None else there.since)
+        self._number = number
+        _held.add(self._terms.write_id)
+        self._renewal.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the target back; a store that fails now keeps it until the lease runs out."""
+        _held.discard(self._terms.write_id)
+        self._ended.set()
+        self._renewal.join()
+        try:
+            if self._is_mine():
+                for number in _numbers(self._store):
+                    self._store.delete(_key(number))
+        except GeoZarrError:
+            return
+
+    def check(self) -> None:
+        """Make sure that nobody has taken the target over.
+
+        Raises
+        ------
+        BuildConflictError
+            If somebody has.
+        StoreError
+            If the store fails.
+        """
+        if not self._is_mine():
+            _, terms = self._latest()
+            owner, since = (terms.owner, terms.since) if terms else ("somebody", "")
+            raise BuildConflictError(self._store.location, owner=owner, since=since)
+
+    def _is_mine(self) -> bool:
+        mine = self._read(self._number)
+        return mine is not None and mine.write_id == self._terms.write_id and self._read(self._number + 1) is None
+
+    def _keep(self) -> None:
+        while not self._ended.wait(RENEWED):
+            try:
+                if not self._is_mine():
+                    return
+                self._terms = replace(self._terms, until=self._clock() + LASTS)
+                self._store.put(_key(self._number), self._bytes())
+            except GeoZarrError:
+                continue  # nine more times before it runs out; `check` speaks before anything is published
+
+    def _latest(self) -> tuple[int, Terms | None]:
+        latest = max(_numbers(self._store), default=0)
+        return latest, self._read(latest)
+
+    def _read(self, number: int) -> Terms | None:
+        found = self._store.get(_key(number))
+        return None if found is None else _terms_of(found.data)
+
+    def _bytes(self) -> bytes:
+        return encode_document(asdict(self._terms))
+
+
+def _numbers(store: Store) -> list[int]:
+    return sorted(int(item.key.rpartition("/")[2].removesuffix(".json")) for item in store.listed(FOLDER))
+
+
+def _key(number: int) -> str:
+    return join(FOLDER, f"{number:06d}.json")
+
+
+def _terms_of(data: bytes) -> Terms | None:
+    """Read a lease; None where it says nothing, as after the machine died with it half on the disk."""
+    try:
+        document: dict[str, Any] = decode_document(data, node=FOLDER, key="lease")
+        return Terms(**document)
+    except (MetadataError, TypeError):
+        return None
+
+
+def holder(store: Store, *, now: float | None = None) -> Terms | None:
+    """Tell who holds a target; None where nobody does."""
+    numbers = _numbers(store)
+    found = store.get(_key(numbers[-1])) if numbers else None
+    terms = None if found is None else _terms_of(found.data)
+    return None if terms is None or terms.is_over(time.time() if now is None else now) else terms

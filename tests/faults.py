@@ -1,0 +1,146 @@
+"""Faults on purpose: stores that fail, die, tear a write, or forget what was not synced (FAULTS.md section 3)."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from obstore.store import MemoryStore
+
+from geozarr import store as store_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from geozarr.stores import Found, Listed, Store
+
+T = TypeVar("T")
+
+
+class Death(BaseException):
+    """Stands for the end of the process: no code of ours catches it, and the store answers nothing afterwards."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a store was asked."""
+
+    name: str
+    key: str
+
+
+class FaultStore:
+    """Wraps a store; counts its operations and does something at one of them.
+
+    Parameters
+    ----------
+    store : Store
+        Where operations go.
+    at : int
+        Which operation, counted from 0; negative: none.
+    how : str
+        "before" dies instead of it, "after" dies when it is done, "torn" leaves half of a put and dies (where puts are
+        not atomic), or "raise".
+    error : exception
+        For "raise": what is raised, once.
+    """
+
+    def __init__(self, store: Store, *, at: int = -1, how: str = "before", error: BaseException | None = None) -> None:
+        self._store = store
+        self._at = at
+        self._how = how
+        self._error = error
+        self._lock = threading.Lock()
+        self.operations: list[Operation] = []
+        self.is_dead = False
+
+    @property
+    def location(self) -> str:
+        """Where it is."""
+        return self._store.location
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys that were put, in their order."""
+        return [operation.key for operation in self.operations if operation.name == "put"]
+
+    def get(
+        self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
+    ) -> Found | None:
+        """Read."""
+        return self._do("get", key, lambda: self._store.get(key, first=first, length=length, last=last, most=most))
+
+    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
+        """Write."""
+
+        def torn() -> bool:
+            return self._store.put(key, data[: len(data) // 2])
+
+        return self._do("put", key, lambda: self._store.put(key, data, create=create), torn)
+
+    def listed(self, prefix: str = "") -> Iterator[Listed]:
+        """List."""
+        return self._do("list", prefix, lambda: iter(list(self._store.listed(prefix))))
+
+    def children(self, prefix: str = "") -> list[str]:
+        """List folders."""
+        return self._do("children", prefix, lambda: self._store.children(prefix))
+
+    def delete(self, key: str) -> None:
+        """Delete."""
+        self._do("delete", key, lambda: self._store.delete(key))
+
+    def sync(self) -> None:
+        """Sync."""
+        self._do("sync", "", self._store.sync)
+
+    def _do(self, name: str, key: str, act: Callable[[], T], torn: Callable[[], T] | None = None) -> T:
+        with self._lock:
+            if self.is_dead:
+                raise Death
+            number = len(self.operations)
+            self.operations.append(Operation(name, key))
+            is_now = number == self._at
+            if is_now and self._how != "raise":
+                self.is_dead = True
+        if not is_now:
+            return act()
+        if self._how == "raise":
+            assert self._error is not None
+            raise self._error
+        if self._how == "after":
+            act()
+        if self._how == "torn" and torn is not None:
+            torn()
+        raise Death
+
+
+class VolatileStore(FaultStore):
+    """Memory that forgets, when power is lost, every put that was not synced."""
+
+    def __init__(self) -> None:
+        super().__init__(store_module.open_store(MemoryStore()))
+        self._durable: dict[str, bytes] = {}
+
+    def sync(self) -> None:
+        """Make durable what was put."""
+        super().sync()
+        self._durable = contents(self._store)
+
+    def after_power_loss(self) -> Store:
+        """What is left."""
+        left = store_module.open_store(MemoryStore())
+        for key, data in self._durable.items():
+            left.put(key, data)
+        return left
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    """All objects of a store."""
+    found = {}
+    for item in list(store.listed()):
+        data = store.get(item.key)
+        assert data is not None
+        found[item.key] = data.data
+    return found
