@@ -251,6 +251,9 @@ class Manifest:
             self.others = {key: Entry(length, crc) for key, length, crc in document["objects"]}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MetadataError(reference.key, "arrays", found=str(error), expected="a manifest") from error
+        for array in self.arrays.values():
+            if not array.grid or any(type(size) is not int or size < 1 for size in array.grid):
+                raise MetadataError(reference.key, array.path, found=array.grid, expected="objects along each axis")
         self._lock = threading.Lock()
         self._unpacked: OrderedDict[tuple[str, int], Any] = OrderedDict()
 
@@ -261,12 +264,16 @@ class Manifest:
         ------
         ChunkReadError
             If the piece is lost or damaged.
+        MetadataError
+            If the manifest has another grid of objects for the array.
         StoreError
             If the store fails.
         """
         array = self.arrays.get(path)
         if array is None:
             return None
+        if len(index) != len(array.grid) or any(at >= size for at, size in zip(index, array.grid, strict=True)):
+            raise MetadataError(self._folder, path, found=array.grid, expected=f"objects up to {tuple(index)}")
         piece, at = divmod(array.number(index), PIECE)
         found = self._piece(array, piece)
         if found is None or found[0][at] == 0:

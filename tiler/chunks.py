@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from geozarr.codecs import ABSENT, DamagedChunkError
 from geozarr.errors import ChunkReadError, LimitError
+from geozarr.manifest import Manifest
 from geozarr.store import open_store
 from geozarr.window import Window
 from tiler.cache import BoundedCache
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr.codecs import ShardIndex
+    from geozarr.manifest import Reference
     from geozarr.store import StoreLike
     from tiler.pyramid import StoredArray
 
@@ -73,12 +76,21 @@ class ChunkReader:
         From `chunk_cache`.
     version : object
         Set apart from every other store and version that shares the cache.
+    reference : Reference, optional
+        Where the manifest lies, where there is one: it tells an object that is lost from one that was never stored.
     """
 
-    def __init__(self, store: StoreLike, cache: BoundedCache[Cached], version: object) -> None:
+    def __init__(
+        self,
+        store: StoreLike,
+        cache: BoundedCache[Cached],
+        version: object,
+        reference: Reference | None = None,
+    ) -> None:
         self._store = open_store(store)
         self._cache = cache
         self._version = version
+        self._reference = reference
 
     def read(self, array: StoredArray, index: tuple[int, ...]) -> NDArray[Any] | None:
         """Read one chunk.
@@ -114,6 +126,8 @@ class ChunkReader:
         name = ".".join(map(str, index))
         if storage.index is None:
             found = self._store.get(array.object_key(index), most=storage.chain.most_stored_bytes)
+            if found is None:
+                self._require_empty(array, index, name)
             data = None if found is None else found.data
         else:
             data = self._get_from_shard(array, index, storage.index, name)
@@ -132,6 +146,7 @@ class ChunkReader:
         shard = self._cache.get((self._version, key), lambda: self._load_index(array, key, layout, name))
         assert not isinstance(shard, np.ndarray), "chunk keys and shard keys differ in length"
         if shard is None:
+            self._require_empty(array, object_index, name)
             return None
         inner = tuple(i % count for i, count in zip(index, layout.shape, strict=True))
         offset, length = (int(number) for number in shard.entries[inner])
@@ -148,6 +163,18 @@ class ChunkReader:
             cause = DamagedChunkError(f"{0 if found is None else len(found.data)} of {length} bytes")
             raise ChunkReadError(f"/{array.path}", name, "is shorter than the index of its shard says") from cause
         return found.data
+
+    @cached_property
+    def _manifest(self) -> Manifest | None:
+        """The manifest, read when the first object is not there."""
+        return None if self._reference is None else Manifest(self._store, self._reference)
+
+    def _require_empty(self, array: StoredArray, object_index: tuple[int, ...], name: str) -> None:
+        """Refuse to take an object for empty that was stored and is not there."""
+        if self._manifest is not None and self._manifest.entry(array.path, object_index) is not None:
+            raise ChunkReadError(f"/{array.path}", name, "is lost") from FileNotFoundError(
+                array.object_key(object_index)
+            )
 
     def _load_index(self, array: StoredArray, key: str, layout: ShardIndex, name: str) -> Shard | None:
         size = layout.stored_bytes

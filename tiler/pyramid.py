@@ -33,9 +33,11 @@ from geozarr.errors import (
     UnsupportedError,
 )
 from geozarr.grid import Bounds
+from geozarr.manifest import reference_of
 
 if TYPE_CHECKING:
     from geozarr import Level, Levels
+    from geozarr.manifest import Reference
     from geozarr.store import StoreLike, Tree
 
 MAX_DIMENSIONS = 8
@@ -211,12 +213,15 @@ class Pyramid:
         Changes when the documents do; hexadecimal.
     data_bounds : Bounds or None
         Where the data are, in degrees, where the pyramid says so: levels reach to the edges of the coarsest tiles.
+    manifest : Reference or None
+        Where the list of its objects lies, where there is one.
     """
 
     levels: Levels
     variables: tuple[Variable, ...]
     version: str
     data_bounds: Bounds | None = None
+    manifest: Reference | None = None
 
     @property
     def data_variables(self) -> tuple[Variable, ...]:
@@ -315,7 +320,7 @@ def read_pyramid(tree: Tree) -> Pyramid:
         raise MetadataError("/", "variables", found=list(names), expected="at least one array over the grid of a level")
     for variable in variables:
         _require_mask(variable, variables)
-    return Pyramid(levels, variables, _version(tree), _data_bounds(tree.attributes()))
+    return Pyramid(levels, variables, _version(tree), _data_bounds(tree.attributes()), reference_of(tree.attributes()))
 
 
 def _data_bounds(attributes: dict[str, Any]) -> Bounds | None:

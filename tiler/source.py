@@ -80,7 +80,7 @@ class PyramidSource:
         self.pyramid = pyramid
         self._limits = limits or ReadLimits()
         # Stores may hold equal documents over other chunks, so the documents' hash is no key: each source has its own.
-        self._chunks = ChunkReader(store, cache, object())
+        self._chunks = ChunkReader(store, cache, object(), pyramid.manifest)
 
     def read_window(self, level: int, window: Window, bands: Sequence[Band]) -> Block:
         """Read cells of one level.

@@ -10,6 +10,8 @@ from affine import Affine
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
+import pyramids
+from builds import FakeSource
 from geozarr import crs, store, tms
 from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError
 from geozarr.grid import Grid
@@ -318,3 +320,21 @@ def test_a_real_pyramid_is_served_chunk_by_chunk(data_dir: Path) -> None:
                 found[place], mask[place] = block.values[0], block.mask[0]
         assert np.array_equal(mask, values != -9999)
         assert np.array_equal(found[mask], values[mask])
+
+
+@pytest.mark.parametrize("shard", ["none", 512])
+def test_t19_a_lost_object_is_no_hole(tmp_path: Path, shard: int | str) -> None:
+    """What the manifest has and the store has not is an error; what was never stored is not valid."""
+    values = np.zeros((1, 700, 700), np.uint8)
+    values[0, :300, :300] = 7
+    path = tmp_path / "x.zarr"
+    pyramids.build(FakeSource(values, nodata=0), path, tms="native", chunk=128, shard=shard)
+    opened = store.open_store(path)
+    source = PyramidSource(opened, open_pyramid(opened), cache=chunk_cache(0))
+    bands = source.pyramid.bands((), ())
+    whole = Window(0, 0, 700, 700)
+    assert np.array_equal(source.read_window(0, whole, bands).mask[0], values[0] > 0)
+    (path / "0/v0/c/0/0").unlink()
+    with pytest.raises(ChunkReadError, match="is lost") as caught:
+        source.read_window(0, whole, bands)
+    assert caught.value.array == "/0/v0"
