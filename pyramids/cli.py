@@ -17,6 +17,7 @@ from geozarr.errors import GeoZarrError
 from pyramids.build import Report, execute, open_source
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
 from pyramids.sources.raster import BAND_LAYOUTS
+from pyramids.status import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +147,7 @@ class _Rate(ProgressColumn):
     is_flag=True,
     help="Go on where this build was stopped; compare what it has stored, and what is published, and mend it.",
 )
+@click.option("--status", is_flag=True, help="Say how far the builds of a target have come, and stop: --status TARGET.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop; no pixel is read, nothing is written.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(package_name="geozarr-pyramids")
@@ -154,6 +156,9 @@ def main(source: str, target: str | None, **given: Any) -> None:
 
     Ends with 0 when the pyramid is published, 2 on a bad source or option, 130 or 143 when it was stopped.
     """
+    if given["status"]:
+        _tell_status(target or source)
+        return
     if target is None and not given["dry_run"]:
         raise click.UsageError("Missing argument 'TARGET'.")
     names = {field.name for field in fields(Options)}
@@ -182,7 +187,7 @@ def main(source: str, target: str | None, **given: Any) -> None:
         click.echo(f"geozarr-build: {_with_cause(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        click.echo("geozarr-build: stopped; nothing was published", err=True)
+        click.echo("geozarr-build: stopped; nothing was published, --resume goes on", err=True)
         sys.exit(130)
     if not given["quiet"]:
         click.echo(f"built      {target}: {report.objects:,} objects, {report.size / 1e6:,.1f} MB of data")
@@ -190,6 +195,32 @@ def main(source: str, target: str | None, **given: Any) -> None:
         click.echo(f"spent      CPU seconds: {spent}")
         shown = "geozarr-check" if options.tms == NATIVE else "geozarr-serve"
         click.echo(f"next       {shown} {target}")
+
+
+def _tell_status(target: str) -> None:
+    try:
+        found = status(target)
+    except GeoZarrError as error:
+        click.echo(f"geozarr-build: {_with_cause(error)}", err=True)
+        sys.exit(2)
+    click.echo(f"builder    {found.builder or 'none at work'}")
+    for item in found.builds:
+        share = item.covered / item.work if item.work else 1.0
+        left = (
+            "" if item.seconds_left is None else f", {_duration(item.seconds_left)} left at {item.rate / 1e6:.1f} Mpx/s"
+        )
+        click.echo(f"{item.state:<10} {item.build} from {item.source}")
+        if item.state == "unfinished":
+            click.echo(
+                f"           {item.covered / 1e6:,.1f} of {item.work / 1e6:,.1f} Mpx ({share:.1%}), "
+                f"{item.objects:,} objects, {item.size / 1e6:,.1f} MB{left}"
+            )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def _bar(console: Console) -> Progress:
@@ -212,5 +243,5 @@ def _with_cause(error: GeoZarrError) -> str:
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    click.echo("geozarr-build: terminated; nothing was published", err=True)
+    click.echo("geozarr-build: terminated; nothing was published, --resume goes on", err=True)
     sys.exit(143)

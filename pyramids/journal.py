@@ -143,6 +143,8 @@ class Ledger:
         Blocks of the source that were taken for missing.
     segments : int
         Segments that were read.
+    rate : float
+        Pixels computed a second in the last run; 0 where nothing is known.
     """
 
     pixels: int = 0
@@ -151,6 +153,7 @@ class Ledger:
     size: int = 0
     damaged: list[str] = field(default_factory=list)
     segments: int = 0
+    rate: float = 0.0
     _codes: array[int] = field(default_factory=lambda: array("Q"))
     _handed: array[int] = field(default_factory=lambda: array("Q"))
 
@@ -159,6 +162,7 @@ class Ledger:
         """Gather segments. A unit that was done twice counts once."""
         ledger = cls()
         codes, handed = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+        seconds, pixels = 0.0, 0
         for segment in found:
             units = segment.units
             number = units["group"].astype(np.uint64) << np.uint64(6) | units["level"].astype(np.uint64)
@@ -168,6 +172,10 @@ class Ledger:
             ledger.segments += 1
             ledger.pixels += segment.header["pixels"]
             ledger.covered = segment.header["covered"]
+            if segment.header["seconds"] < seconds:
+                pixels = 0  # another run began
+            seconds, pixels = segment.header["seconds"], pixels + segment.header["pixels"]
+            ledger.rate = pixels / seconds if seconds else 0.0
             ledger.objects += len(segment.objects)
             ledger.size += int(segment.objects["length"].sum(dtype=np.uint64))
             ledger.damaged += segment.header["damaged"]

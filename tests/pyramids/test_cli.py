@@ -348,3 +348,28 @@ def test_a_signal_ends_the_process_without_a_pyramid(tmp_path: Path, number: int
     assert "nothing was published" in said
     assert "Traceback" not in said
     assert not (target / "zarr.json").exists()
+
+
+def test_status_tells_what_is_there(scene: Path, tmp_path: Path) -> None:
+    """B24: of a target that is published, and of none."""
+    target = tmp_path / "x.zarr"
+    assert run(scene, target, "--tms", "native").exit_code == 0
+    result = run("--status", target)
+    assert result.exit_code == 0, result.output
+    assert "builder    none at work" in result.output
+    assert f"from {scene}" in result.output
+    assert "published  " in result.output
+    result = run("--status", tmp_path / "missing")
+    assert result.exit_code == 2
+
+
+def test_resume_goes_on_and_mends(scene: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.zarr"
+    assert run(scene, target, "--tms", "native").exit_code == 0
+    first = next(path for path in sorted(target.rglob("c/*")) if path.is_dir())
+    damaged = next(path for path in sorted(first.rglob("*")) if path.is_file())
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1])
+    assert run(scene, target, "--tms", "native").exit_code == 2
+    assert run(scene, target, "--tms", "native", "--resume").exit_code == 0
+    assert damaged.read_bytes() == whole

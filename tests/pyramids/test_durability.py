@@ -18,7 +18,7 @@ from builds import FakeSource, scene
 from faults import Death, FaultStore, VolatileStore, contents
 from geozarr import BuildConflictError, PlanChangedError, SourceChangedError
 from geozarr import store as store_module
-from pyramids import journal, lease
+from pyramids import journal, lease, status
 from pyramids.sources import blocks
 
 if TYPE_CHECKING:
@@ -344,3 +344,22 @@ def test_b16_a_raster_without_data_leaves_a_manifest_that_says_so() -> None:
     assert document["arrays"]["0/v0"]["pieces"] == []
     assert conformance.check(store).exit_status == 0
     assert faults.contents(store)
+
+
+def test_b24_the_status_is_the_journals() -> None:
+    store = memory()
+    stopped(store)
+    (unfinished,) = status.status(store).builds
+    (name,) = (name for name in store.children(".build") if name != "lease")
+    ledger = journal.Ledger.read(journal.segments(store, f".build/{name}"))
+    assert (unfinished.build, unfinished.state, unfinished.source) == (name, "unfinished", "<fake>")
+    assert 0 < unfinished.covered == ledger.covered < unfinished.work == plan_of(source()).work
+    assert unfinished.objects == ledger.objects > 0
+    assert unfinished.seconds_left == pytest.approx((unfinished.work - unfinished.covered) / ledger.rate)
+    built(source(), store, resume=True)
+    built(source(2), store, overwrite=True)
+    found = {item.build: item for item in status.status(store).builds}
+    assert {item.state for item in found.values()} == {"published", "former"}
+    assert found[name].state == "former"
+    assert all(item.covered == item.work for item in found.values())
+    assert status.status(store).builder is None
