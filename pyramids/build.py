@@ -189,7 +189,7 @@ def build(
         See `open_source`.
     overwrite : bool
         Replace a pyramid, or an unfinished build, of ours. Readers see the former pyramid until the new one is
-        published, and what was replaced stays until `clean`. Anything else is never touched.
+        published, and what was replaced stays where it is. Anything else is never touched.
     resume : bool
         Go on with this build where it stopped; where it is published, compare all objects and mend what is damaged.
     executor : concurrent.futures.Executor, optional
@@ -301,14 +301,15 @@ class _Run:
 
     def build(self) -> None:
         """Do all that the journal does not have, and mend what it has and is not there."""
-        before = self._ledger()
+        before = ledger = self._ledger()
         while True:
             try:
-                self._coordinator.run(self._ledger())
+                self._coordinator.run(ledger)
                 break
             except LostHandoverError as lost:
                 self._tally.go_on()
                 self._coordinator.redo(lost.group, lost.block)
+                ledger = self._ledger()
         self._report()
         if len(before):
             self._restore(self._damaged(self._journalled(before)))

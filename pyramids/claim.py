@@ -184,7 +184,7 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
     elif found.current is None:
         raise TargetExistsError(store.location, found="a pyramid without its build", expected="one of this tool")
     elif name in found.begun:
-        _clear_work(store, name)
+        publish.delete_below(store, publish.build_folder(name))
     _leave_plan(store, plan, name, folder)
     return Claim(name, publish.placed(plan, folder), State.NEW)
 
@@ -256,9 +256,3 @@ def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:
             store.delete(key)
     for key in sorted(marks):
         store.delete(key)
-
-
-def _clear_work(store: Store, name: str) -> None:
-    """Delete the journal of a build that begins anew."""
-    for item in list(store.listed(publish.build_folder(name))):
-        store.delete(item.key)

@@ -1,6 +1,6 @@
 """Makes a finished build visible: documents, manifest, and last the root document, in one put.
 
-Until that put a reader sees the former pyramid or none. What the build replaced stays until `clean`.
+Until that put a reader sees the former pyramid or none. What the build replaced stays where it is.
 """
 
 from __future__ import annotations
@@ -174,5 +174,10 @@ def write_root(plan: Plan, store: Store, summaries: Mapping[str, Summary | None]
 def forget_work(store: Store, name: str) -> None:
     """Delete what a published build needs no more: its journal, and what its blocks handed on."""
     for part in ("journal", "handover"):
-        for item in list(store.listed(join(build_folder(name), part))):
-            store.delete(item.key)
+        delete_below(store, join(build_folder(name), part))
+
+
+def delete_below(store: Store, folder: str) -> None:
+    """Delete all objects of a folder."""
+    for item in list(store.listed(folder)):
+        store.delete(item.key)
