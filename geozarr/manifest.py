@@ -121,12 +121,12 @@ def former_groups(store: Store, attributes: Mapping[str, Any]) -> frozenset[str]
         return frozenset()
     if current is None:
         return frozenset()
-    groups = {name: _groups_of(store, name) for name in store.children(BUILDS)}
+    groups = {name: groups_of(store, name) for name in store.children(BUILDS)}
     mine = groups.pop(current.build, frozenset())
     return frozenset().union(*groups.values()) - mine
 
 
-def _groups_of(store: Store, build: str) -> frozenset[str]:
+def groups_of(store: Store, build: str) -> frozenset[str]:
     """List the outermost groups that a build writes; none where its plan cannot be read."""
     key = join(BUILDS, build, PLAN)
     try:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Keys that are paths as they are: no part is special to obstore, to a shell or to a file system.
 _PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
+# Names of what a put that was cut off leaves in a folder; obstore's own puts number theirs alike.
+_STAGED = re.compile(r".+#\d+")
 # ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
 FAILURES = (BaseError, OSError, ValueError)
 
@@ -146,6 +148,26 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Sweepable(Protocol):
+    """A store in which a put that dies leaves something that no list shows."""
+
+    def sweep(self, *, spare: str) -> int:
+        """Delete what dead puts have left; return how many there were.
+
+        Parameters
+        ----------
+        spare : str
+            Prefix below which others may be putting now.
+
+        Raises
+        ------
+        StoreError
+            If the store fails.
+        """
+        ...
+
+
 class ObjectStoreAdapter:
     """Anything that obstore reaches.
 
@@ -245,6 +267,13 @@ class ObjectStoreAdapter:
             root = self._root
             self._tried("sync", "", lambda: _sync_folder(root))
 
+    def sweep(self, *, spare: str) -> int:
+        """Delete the files of a folder that were staged by a process which died before it could move them."""
+        if self._root is None:
+            return 0
+        root = self._root
+        return self._tried("sweep", "", lambda: _sweep_folder(root, f"{root}/{spare}"))
+
     def _tried(self, operation: str, key: str, once: Callable[[], T]) -> T:
         """Do something as often as it makes sense.
 
@@ -307,6 +336,18 @@ def _write_file(path: str, data: bytes, *, create: bool) -> bool:
             os.unlink(staged)  # noqa: PTH108
         raise
     return True
+
+
+def _sweep_folder(root: str, spare: str) -> int:
+    count = 0
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if os.path.join(folder, name) != spare]  # noqa: PTH118
+        for name in names:
+            if _STAGED.fullmatch(name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
+                    count += 1
+    return count
 
 
 def _sync_folder(root: str) -> None:

@@ -17,7 +17,8 @@ from geozarr import store as store_module
 from geozarr.errors import MetadataError, PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
-from pyramids import publish
+from geozarr.stores import Sweepable
+from pyramids import lease, publish
 from pyramids.plan import HOW
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         If the store fails.
     """
     found = look(store)
+    if found.begun and isinstance(store, Sweepable):
+        store.sweep(spare=lease.FOLDER)  # somebody may be trying to get the lease
     name = publish.build_name(plan)
     folder = name[:8] if found.has_root else ""
     if name in found.begun and (resume or overwrite):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,17 +14,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from geozarr.errors import GeoZarrError
+from geozarr.errors import BuildConflictError, BuildIncompleteError, ChunkReadError, GeoZarrError, StoreError
 from pyramids.build import Report, execute, open_source
+from pyramids.clean import GRACE, clean
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
 from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.status import status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+# Exit statuses: what the caller can do about it. 2 is click's own for bad arguments.
+REFUSED = 2
+FAILED = 4
+BUSY = 5
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
@@ -76,6 +87,40 @@ class _Shard(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generi
         return int(value)
 
 
+class _Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """A time such as 90s, 30m, 12h or 7d; a number alone is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+        try:
+            seconds = float(number) * _SECONDS[unit]
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"{value!r} is not a time such as 90s, 12h or 7d", param, ctx)
+        return seconds
+
+
+class _BuildCommand(click.Command):
+    """The command itself, and those that follow its name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        other = _OTHERS.get(args[0]) if args else None
+        if other is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
 class _Rate(ProgressColumn):
     """Megapixels a second since the start."""
 
@@ -84,7 +129,7 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:6.1f} Mpx/s", style="progress.data.speed")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_BuildCommand, context_settings=_HELP, epilog="Also: geozarr-build clean TARGET.")
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option(
@@ -154,7 +199,9 @@ class _Rate(ProgressColumn):
 def main(source: str, target: str | None, **given: Any) -> None:
     """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file or a Zarr store.
 
-    Ends with 0 when the pyramid is published, 2 on a bad source or option, 130 or 143 when it was stopped.
+    Ends with 0 when the pyramid is published; 2 on a bad source, option or target, before anything is written; 4 when
+    the build failed on its way, and --resume goes on; 5 when somebody else is building there; 130 or 143 when it was
+    stopped.
     """
     if given["status"]:
         _tell_status(target or source)
@@ -166,29 +213,23 @@ def main(source: str, target: str | None, **given: Any) -> None:
     options = Options(**{k: v for k, v in given.items() if k in names}, workers=workers)
     console = Console(stderr=True, quiet=given["quiet"])
     signal.signal(signal.SIGTERM, _terminated)
-    try:
+    with _failures("nothing was published, --resume goes on"):
         opened = open_source(source, nodata=given["nodata"], bands=given["bands"], variables=given["variables"] or None)
         plan = make_plan(opened, options)
         if given["dry_run"]:
             click.echo(str(plan))
             return
-        if not given["quiet"]:
-            click.echo(str(plan))
-        with _bar(console) as bar:
-            report = execute(
-                plan,
-                opened,
-                target or "",
-                overwrite=given["overwrite"],
-                resume=given["resume"],
-                listener=_listener(bar, plan.work),
-            )
-    except GeoZarrError as error:
-        click.echo(f"geozarr-build: {_with_cause(error)}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("geozarr-build: stopped; nothing was published, --resume goes on", err=True)
-        sys.exit(130)
+    if not given["quiet"]:
+        click.echo(str(plan))
+    with _failures("nothing was published, --resume goes on", failed=FAILED), _bar(console) as bar:
+        report = execute(
+            plan,
+            opened,
+            target or "",
+            overwrite=given["overwrite"],
+            resume=given["resume"],
+            listener=_listener(bar, plan.work),
+        )
     if not given["quiet"]:
         click.echo(f"built      {target}: {report.objects:,} objects, {report.size / 1e6:,.1f} MB of data")
         spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.stages.items())
@@ -197,12 +238,59 @@ def main(source: str, target: str | None, **given: Any) -> None:
         click.echo(f"next       {shown} {target}")
 
 
-def _tell_status(target: str) -> None:
+@click.command(context_settings=_HELP)
+@click.argument("target")
+@click.option(
+    "--grace",
+    type=_Seconds(),
+    default=GRACE,
+    show_default="24h",
+    help="How long a pyramid stays after it was replaced: readers may still be at it.",
+)
+@click.option("--unfinished", is_flag=True, help="Delete unfinished builds too; they cannot be resumed then.")
+@click.option("--dry-run", is_flag=True, help="Say what there is and stop.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def clean_command(target: str, *, grace: float, unfinished: bool, dry_run: bool, quiet: bool) -> None:
+    """Delete what builds have left in TARGET that readers do not see.
+
+    Ends with 0, 2 when TARGET is none of this tool, 4 when the store failed on the way, 5 when somebody is building.
+    """
+    with _failures("what is left can be cleaned again", failed=FAILED):
+        found = clean(target, grace=grace, unfinished=unfinished, dry_run=dry_run)
+    if quiet:
+        return
+    for item in found:
+        fate = f"stays for {_duration(item.wait)}" if item.wait else "would go" if dry_run else "deleted"
+        click.echo(f"{item.state:<10} {item.build}: {item.objects:,} objects, {item.size / 1e6:,.1f} MB, {fate}")
+    if not found:
+        click.echo("nothing to clean")
+
+
+_OTHERS = {"clean": clean_command}
+
+
+@contextlib.contextmanager
+def _failures(stopped: str, *, failed: int = REFUSED) -> Iterator[None]:
+    """Turn what ends a command into a line and a status; `failed` is that of a source or store that fails."""
     try:
-        found = status(target)
+        yield
     except GeoZarrError as error:
         click.echo(f"geozarr-build: {_with_cause(error)}", err=True)
-        sys.exit(2)
+        sys.exit(_status_of(error, failed))
+    except KeyboardInterrupt:
+        click.echo(f"geozarr-build: stopped; {stopped}", err=True)
+        sys.exit(130)
+
+
+def _status_of(error: GeoZarrError, failed: int) -> int:
+    if isinstance(error, BuildConflictError):
+        return BUSY
+    return failed if isinstance(error, ChunkReadError | BuildIncompleteError | StoreError) else REFUSED
+
+
+def _tell_status(target: str) -> None:
+    with _failures("nothing was changed"):
+        found = status(target)
     click.echo(f"builder    {found.builder or 'none at work'}")
     for item in found.builds:
         share = item.covered / item.work if item.work else 1.0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyramids.plan import Plan
     from pyramids.statistics import Summary
 
+PUBLISHED = "published.json"
 OPEN_PIECES = 128  # pieces of the manifest that are put together in one pass over the journal: 64 MB
 
 
@@ -165,7 +166,7 @@ def write_root(plan: Plan, store: Store, summaries: Mapping[str, Summary | None]
     root, _ = metadata.node_documents(plan, summaries)
     root["attributes"][manifest.ATTRIBUTE] = reference.to_attribute()
     stamp = {"published": time.time()}
-    store.put(join(build_folder(reference.build), "published.json"), store_module.encode_document(stamp))
+    store.put(join(build_folder(reference.build), PUBLISHED), store_module.encode_document(stamp))
     store.sync()
     store_module.write_document(store, "", root)
     store.sync()
@@ -173,8 +174,13 @@ def write_root(plan: Plan, store: Store, summaries: Mapping[str, Summary | None]
 
 def forget_work(store: Store, name: str) -> None:
     """Delete what a published build needs no more: its journal, and what its blocks handed on."""
-    for part in ("journal", "handover"):
-        delete_below(store, join(build_folder(name), part))
+    for folder in work_folders(name):
+        delete_below(store, folder)
+
+
+def work_folders(name: str) -> list[str]:
+    """Folders of what a build needs until it is published."""
+    return [join(build_folder(name), part) for part in ("journal", "handover")]
 
 
 def delete_below(store: Store, folder: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import LocalStore
 
-from geozarr import LimitError, MetadataError, StoreError, documents, levels, store
+from geozarr import LimitError, MetadataError, StoreError, documents, levels, store, stores
 from pyramid_factory import Variable, web_mercator_levels, write_pyramid
 
 GROUP = documents.group_document({"title": "t"})
@@ -374,3 +374,19 @@ def test_a_document_is_written_in_one_put(tmp_path: Path) -> None:
     store.write_document(opened, "", documents.group_document({"title": "new"}))
     assert json.loads((tmp_path / "zarr.json").read_text(encoding="utf-8"))["attributes"] == {"title": "new"}
     assert [path.name for path in tmp_path.iterdir()] == ["zarr.json"]  # no temporary file stays
+
+
+def test_what_dead_puts_have_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    """Names that no list shows; those below a prefix where others may be putting now stay."""
+    opened = store.open_store(tmp_path)
+    kept = ["a/b", "a/c", "lease/1"]
+    for key in kept:
+        opened.put(key, b"x")
+    for name in ("a/b#12", "a/new/d#7", "lease/2#1", "a/note#x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"half")
+    assert isinstance(opened, stores.Sweepable)
+    assert opened.sweep(spare="lease") == 2
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(
+        [*kept, "lease/2#1", "a/note#x"]
+    )

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from affine import Affine
 from click.testing import CliRunner, Result
 
 import builds
+from geozarr import BuildConflictError, ChunkReadError, PlanChangedError, StoreError, TargetExistsError
+from processes import build_command
 from pyramids.cli import main
 
 if TYPE_CHECKING:
@@ -226,9 +227,9 @@ def test_a_target_of_another_origin_is_left_alone(scene: Path, tmp_path: Path) -
         assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("notes.txt", "mine")]
 
 
-def assert_refused_after_plan(result: Result, said: str) -> None:
+def assert_refused_after_plan(result: Result, said: str, status: int = 2) -> None:
     """As `assert_refused`, when the plan has been printed already."""
-    assert result.exit_code == 2
+    assert result.exit_code == status
     (line,) = [line for line in result.stderr.splitlines() if line.strip() and "building" not in line]
     assert line.startswith("geozarr-build: ")
     assert said in line
@@ -288,7 +289,7 @@ def test_help_and_version_are_printed() -> None:
 def test_a_damaged_source_publishes_nothing(data_dir: Path, tmp_path: Path) -> None:
     """B9: the plan is printed, then the error; no root document."""
     result = run(data_dir / "broken" / "corrupt.tif", tmp_path / "x.zarr")
-    assert_refused_after_plan(result, "cannot be read or decoded")
+    assert_refused_after_plan(result, "cannot be read or decoded", 4)
     assert not (tmp_path / "x.zarr" / "zarr.json").exists()
 
 
@@ -304,20 +305,15 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, scene: Path
     assert "nothing was published" in result.stderr
 
 
-def command(*arguments: object) -> list[str]:
-    """The command in a process of its own."""
-    return [sys.executable, "-c", "from pyramids.cli import main; main()", *map(str, arguments)]
-
-
 def test_a_process_ends_as_the_function_does(scene: Path, tmp_path: Path) -> None:
     """Statuses and streams of the real thing: nothing but the plan on stdout, nothing but one line on stderr."""
     done = subprocess.run(
-        command(scene, tmp_path / "x.zarr", "--tms", "native"), capture_output=True, text=True, check=False
+        build_command(scene, tmp_path / "x.zarr", "--tms", "native"), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.zarr" / "zarr.json").is_file()
     failed = subprocess.run(
-        command(scene, tmp_path / "y.zarr", "--nodata=-9999"), capture_output=True, text=True, check=False
+        build_command(scene, tmp_path / "y.zarr", "--nodata=-9999"), capture_output=True, text=True, check=False
     )
     assert failed.returncode == 2
     assert failed.stdout == ""
@@ -336,7 +332,9 @@ def test_a_signal_ends_the_process_without_a_pyramid(tmp_path: Path, number: int
     with rasterio.open(source, "w", **profile, transform=transform, sparse_ok=True, tiled=True):
         pass
     target = tmp_path / "x.zarr"
-    arguments = command(source, target, "--nodata", "1", "--threads", "1", "--resampling", "cubic", "--max-zoom", "14")
+    arguments = build_command(
+        source, target, "--nodata", "1", "--threads", "1", "--resampling", "cubic", "--max-zoom", "14"
+    )
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not any(target.glob("*/b1/c/*")) and time.monotonic() < deadline:
@@ -373,3 +371,37 @@ def test_resume_goes_on_and_mends(scene: Path, tmp_path: Path) -> None:
     assert run(scene, target, "--tms", "native").exit_code == 2
     assert run(scene, target, "--tms", "native", "--resume").exit_code == 0
     assert damaged.read_bytes() == whole
+
+
+def test_clean_tells_what_it_deletes(scene: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.zarr"
+    assert run(scene, target, "--tms", "native").exit_code == 0
+    assert run("clean", target).output == "nothing to clean\n"
+    assert run(scene, target, "--tms", "native", "--chunk", "64", "--overwrite").exit_code == 0
+    kept = run("clean", target)
+    assert kept.exit_code == 0
+    assert re.fullmatch(r"former     [0-9a-f]{16}: \d+ objects, \d+\.\d MB, stays for 2[34]:[0-9:]+\n", kept.output)
+    assert run("clean", target, "--grace", "0", "--dry-run").output.endswith("would go\n")
+    assert run("clean", target, "--grace", "0s").output.endswith("deleted\n")
+    assert run("clean", target, "--grace", "0").output == "nothing to clean\n"
+    assert not (target / "0").exists()
+    assert run("clean", target, "--grace", "soon").exit_code == 2
+    assert run("clean", tmp_path / "missing").exit_code == 4
+    assert "--grace" in run("clean", "--help").output
+    assert "geozarr-build clean" in run("--help").output
+
+
+def test_each_kind_of_failure_has_its_status(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, status in (
+        (BuildConflictError("x", owner="somebody", since="now"), 5),
+        (StoreError("put", "0/b1/c/0/0"), 4),
+        (ChunkReadError("b1", "0/0", "cannot be read"), 4),
+        (TargetExistsError("x", found="a pyramid", expected="nothing"), 2),
+        (PlanChangedError("chunk", before=64, now=32), 2),
+    ):
+
+        def failing(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("pyramids.cli.execute", failing)
+        assert run(scene, tmp_path / "x.zarr").exit_code == status
