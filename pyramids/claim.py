@@ -7,7 +7,7 @@ folder with the name of the build, and the root document switches from one to th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Sweepable
 from pyramids import lease, publish
+from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
 if TYPE_CHECKING:
@@ -174,6 +175,9 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         if found.current == name:
             return Claim(name, publish.placed(plan, found.folder), State.PUBLISHED)
         if resume:
+            if not found.begun[name]:
+                publish.forget_work(store, name)  # nobody knows in which blocks it was done
+            plan = _as_begun(plan, found.begun[name])
             _leave_plan(store, plan, name, folder)
             return Claim(name, publish.placed(plan, folder), State.BEGUN)
     if found.has_root or found.begun:
@@ -186,10 +190,28 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         _clear(store, found.begun)
     elif found.current is None:
         raise TargetExistsError(store.location, found="a pyramid without its build", expected="one of this tool")
-    elif name in found.begun:
-        publish.delete_below(store, publish.build_folder(name))
+    publish.delete_below(store, publish.build_folder(name))
     _leave_plan(store, plan, name, folder)
     return Claim(name, publish.placed(plan, folder), State.NEW)
+
+
+def _as_begun(plan: Plan, document: dict[str, Any]) -> Plan:
+    """Walk in the blocks of the plan that was begun: the units of work of its journal are made of them.
+
+    Raises
+    ------
+    PlanChangedError
+        If they do not fit the memory that is given now.
+    """
+    if not document:
+        return plan
+    begun = plan_module.from_document({key: value for key, value in document.items() if key != "folder"})
+    if (begun.block, begun.together) == (plan.block, plan.together):
+        return plan
+    if begun.peak > plan.memory:
+        raise PlanChangedError("memory", before=begun.memory, now=plan.memory)
+    workers = min(plan.workers, begun.workers)  # so many fit for certain
+    return replace(begun, memory=plan.memory, workers=workers)
 
 
 def _leave_plan(store: Store, plan: Plan, name: str, folder: str) -> None:
@@ -249,9 +271,7 @@ def _holds(store: Store, source: str) -> bool:
 
 
 def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:
-    """Delete all that unfinished builds have left in a target that nobody reads."""
-    if not begun:
-        return
+    """Delete all that unfinished builds have left in a target that nobody reads, also one whose plan is lost."""
     marks = {join(publish.build_folder(name), PLAN) for name in begun}
     keys = [item.key for item in store.listed()]
     for key in keys:

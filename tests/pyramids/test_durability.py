@@ -363,3 +363,50 @@ def test_b24_the_status_is_the_journals() -> None:
     assert found[name].state == "former"
     assert all(item.covered == item.work for item in found.values())
     assert status.status(store).builder is None
+
+
+@pytest.mark.parametrize("block", [32, 128])
+def test_b1_a_build_that_goes_on_with_other_blocks_gives_the_same_bytes(block: int) -> None:
+    """Units of work of the journal are blocks of the plan that was begun, whatever fits the memory given now."""
+    whole = memory()
+    built(source(), whole)
+    store = memory()
+    stopped(store)
+    given = source()
+    now = dataclasses.replace(plan_of(given), block=block)
+    pyramids.execute(now, given, store, resume=True)
+    assert lasting(store) == lasting(whole)
+
+
+def test_b6_a_build_that_goes_on_with_too_little_memory_for_its_blocks_is_refused() -> None:
+    store = memory()
+    stopped(store)
+    before = contents(store)
+    given = source()
+    begun = plan_of(given)
+    with pytest.raises(PlanChangedError) as caught:
+        pyramids.execute(dataclasses.replace(begun, block=32, memory=begun.peak - 1), given, store, resume=True)
+    assert (caught.value.field, caught.value.before, caught.value.now) == ("memory", begun.memory, begun.peak - 1)
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("damage", [_cut, None], ids=["cut", "lost"])
+def test_b3_work_whose_plan_is_lost_is_done_again(damage: Callable[[bytes], bytes] | None) -> None:
+    """As after a loss of power: nobody knows in which blocks it was done."""
+    whole = memory()
+    built(source(), whole)
+    store = memory()
+    stopped(store)
+    (key,) = (key for key in contents(store) if key.endswith("/plan.json"))
+    if damage is None:
+        store.delete(key)
+    else:
+        store.put(key, damage(contents(store)[key]))
+    given = source()
+    now = dataclasses.replace(plan_of(given), block=32)
+    if damage is None:
+        store.put("0/v0/c/9/9", b"of another plan that was lost")
+    pyramids.execute(now, given, store, resume=True)
+    expected = lasting(whole)
+    found = lasting(store)
+    assert {k: v for k, v in found.items() if k != key} == {k: v for k, v in expected.items() if k != key}
