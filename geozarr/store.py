@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import LocalStore
 
 from geozarr import stores
 from geozarr.documents import DOCUMENT, consolidated_nodes
@@ -28,11 +27,6 @@ else:
 
 StoreLike: TypeAlias = "str | Path | ObjectStore | Store"
 
-# Ours are the retries: obstore's own would multiply with them.
-_REMOTE: dict[str, Any] = {
-    "retry_config": {"max_retries": 0},
-    "client_options": {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)},
-}
 MAX_DOCUMENT = 64 * 2**20  # bytes; a consolidated document of 10 000 nodes has about 40 MB
 MAX_NODES = 100_000  # beyond that the store is no pyramid
 
@@ -91,10 +85,8 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         return target if isinstance(target, stores.Store) else ObjectStoreAdapter(target)
     text = str(target)
     try:
-        if text == "memory://":
-            return ObjectStoreAdapter(MemoryStore(), text)
         if "://" in text:
-            return ObjectStoreAdapter(from_url(text, **_REMOTE), text)
+            return stores.open_url(text)
         path = Path(text).expanduser()
         if not create and not path.is_dir():
             raise StoreError("open", text) from FileNotFoundError(f"no such folder: {text}")

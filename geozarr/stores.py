@@ -18,12 +18,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore, MemoryStore, from_url
 
 from geozarr.errors import LimitError, StoreError
 
@@ -40,6 +41,13 @@ _PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
 _STAGED = re.compile(r".+#\d+")
 # ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
 FAILURES = (BaseError, OSError, ValueError)
+
+
+# Ours are the retries: obstore's own would multiply with them.
+_REMOTE: dict[str, Any] = {
+    "retry_config": {"max_retries": 0},
+    "client_options": {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)},
+}
 
 
 class Found(NamedTuple):
@@ -186,12 +194,23 @@ class ObjectStoreAdapter:
         is_here = isinstance(store, LocalStore | MemoryStore)
         self._retries = retries or (ONCE if is_here else BUILDER)
         self._root = str(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
+        self._opened_by = location if "://" in location else None
         self.location = location or self._root or type(store).__name__
 
     @property
     def folder(self) -> str | None:
         """The folder on this machine; None for other stores."""
         return self._root
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self._store, MemoryStore):
+            raise TypeError("a store in memory is that of one process")
+        if self._root is not None:
+            return _folder, (self._root, self.location)
+        if self._opened_by is not None:
+            # By its URL, and with the settings of that process: credentials do not travel.
+            return open_url, (self._opened_by,)
+        return ObjectStoreAdapter, (self._store, self.location)
 
     def __repr__(self) -> str:
         return f"ObjectStoreAdapter({self.location!r})"
@@ -301,6 +320,17 @@ class ObjectStoreAdapter:
                 tries += 1
             except (*FAILURES, TypeError) as error:  # TypeError: obstore's word for a bad key in a delete
                 raise StoreError(operation, key, tries) from error
+
+
+def _folder(root: str, location: str) -> ObjectStoreAdapter:
+    return ObjectStoreAdapter(LocalStore(root, automatic_cleanup=True), location)
+
+
+def open_url(url: str) -> ObjectStoreAdapter:
+    """Open a place by a URL that obstore knows; what that raises is left as it is."""
+    if url == "memory://":
+        return ObjectStoreAdapter(MemoryStore(), url)
+    return ObjectStoreAdapter(from_url(url, **_REMOTE), url)
 
 
 def _write_file(path: str, data: bytes, *, create: bool) -> bool:

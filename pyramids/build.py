@@ -7,10 +7,9 @@ is replaced only when asked for. A build that was stopped goes on where its jour
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import threading
 from collections import deque
-from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,35 +20,35 @@ import xarray as xr
 from geozarr import manifest
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import LimitError, ParameterError, SourceChangedError, TargetExistsError
-from geozarr.manifest import Entry, Manifest
-from pyramids import chunking, heap, journal, publish, shards, walk
+from geozarr.errors import ParameterError, TargetExistsError
+from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
+from pyramids import journal, publish, walk, workshop
 from pyramids.claim import State
 from pyramids.coordinator import Coordinator
-from pyramids.handover import Handovers, LostHandoverError
-from pyramids.journal import Done, Journal, Ledger
+from pyramids.handover import LostHandoverError
+from pyramids.journal import Journal, Ledger
 from pyramids.lease import Lease
 from pyramids.objects import Record, array_objects
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
-from pyramids.scratch import ScratchPool
 from pyramids.sources import ArraySource, RasterSource, open_zarr
-from pyramids.sources.blocks import Blocks
 from pyramids.sources.raster import BAND_LAYOUTS
-from pyramids.walk import Subtree, Surroundings
+from pyramids.workers import Workers
+from pyramids.workshop import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from geozarr.manifest import ArrayObjects
-    from geozarr.store import Store, StoreLike
+    from geozarr.store import StoreLike
     from pyramids.claim import Claim
-    from pyramids.coordinator import Unit
+    from pyramids.journal import Done
     from pyramids.plan import Plan
     from pyramids.sources import Source
     from pyramids.statistics import Summary
+    from pyramids.walk import Subtree
 
 _BATCH = 32  # objects that are compared with the journal by one call
 
@@ -81,37 +80,6 @@ class Report:
     stages: dict[str, float] = field(default_factory=dict)
     mended: list[str] = field(default_factory=list)
     build: str = ""
-
-
-@dataclass
-class _Tally:
-    """Takes note for a report, from many threads."""
-
-    report: Report
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stopped: bool = False
-
-    def computed(self, pixels: int) -> None:  # noqa: ARG002 - what counts is what is in the journal
-        if self.stopped:
-            raise CancelledError  # the build has failed or was interrupted: let this worker go at its next block
-
-    def stop(self) -> None:
-        """Let workers go at their next block."""
-        self.stopped = True
-
-    def go_on(self) -> None:
-        """Let workers work again."""
-        self.stopped = False
-
-    def stored(self, size: int) -> None:
-        with self.lock:
-            self.report.objects += 1
-            self.report.size += size
-
-    def spent(self, stages: dict[str, float]) -> None:
-        with self.lock:
-            for name, seconds in stages.items():
-                self.report.stages[name] = self.report.stages.get(name, 0.0) + seconds
 
 
 def open_source(
@@ -193,7 +161,9 @@ def build(
     resume : bool
         Go on with this build where it stopped; where it is published, compare all objects and mend what is damaged.
     executor : concurrent.futures.Executor, optional
-        Runs units of work; by default a pool of `options.workers` threads.
+        Does units of work: any pool of threads or processes, or `dask.distributed.Client(...).get_executor()`; it is
+        left open. Source and target must be what its processes can open, by path or URL, and `options.memory` and
+        `workers` are those of each of its processes. By default threads, or `options.processes` processes.
     listener : callable, optional
         Called with a `Report` after each unit of work.
     **choices
@@ -231,33 +201,26 @@ def execute(
         raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
     store = store_module.open_store(target, create=True)
     claim_module.require_ours(store)
-    shards.use_one_thread_a_chunk()
-    tally = _Tally(Report(plan.work))
-    with Lease(store) as lease, heap.kept(), Blocks(source, capacity=plan.cache, readers=plan.workers) as blocks:
+    report = Report(plan.work)
+    with Lease(store) as lease:
         claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)
-        tally.report.build = claim.name
-        pool = executor or ThreadPoolExecutor(plan.workers, thread_name_prefix="pyramid")
-        run = _Run(claim, Surroundings(blocks, store, tally), pool, listener)
-        try:
-            if claim.state is State.PUBLISHED:
-                run.mend()
-            else:
-                run.build()
-                _require_same(plan, source)
-                lease.check()
-                run.publish()
-        finally:
-            tally.stopped = True
-            if executor is None:
-                pool.shutdown(wait=True, cancel_futures=True)
-        tally.spent({"decode": blocks.seconds})
-    return tally.report
-
-
-def _require_same(plan: Plan, source: Source) -> None:
-    """Refuse to go on with a source that is not what was planned for."""
-    if source.fingerprint != plan.source.fingerprint:
-        raise SourceChangedError(source.name, before=plan.source.fingerprint, now=source.fingerprint)
+        report.build = claim.name
+        shop = Workshop(claim.plan, source, store, folder=claim.folder, ticket=lease.ticket)
+        with contextlib.closing(shop):
+            workers = Workers(shop, executor)
+            run = _Run(claim, shop, workers, report, lease, listener)
+            try:
+                if claim.state is State.PUBLISHED:
+                    run.mend()
+                else:
+                    run.build()
+                    workshop.require_same(plan, source)
+                    lease.check()
+                    run.publish()
+            finally:
+                shop.stop()
+                workers.close()
+    return report
 
 
 class _Run:
@@ -267,36 +230,46 @@ class _Run:
     ----------
     claim : Claim
         What to build, and how far it has come.
-    surroundings : Surroundings
-        Source, store and progress.
-    pool : Executor
-        Runs units of work.
+    shop : Workshop
+        Source, store, and what units of work hand on.
+    workers : Workers
+        Do units of work.
+    report : Report
+        What is told.
+    lease : Lease
+        Under which it is built.
     listener : callable, optional
         Is called with the report after each entry of the journal.
     """
 
     def __init__(
-        self, claim: Claim, surroundings: Surroundings, pool: Executor, listener: Callable[[Report], None] | None
+        self,
+        claim: Claim,
+        shop: Workshop,
+        workers: Workers,
+        report: Report,
+        lease: Lease,
+        listener: Callable[[Report], None] | None,
     ) -> None:
         plan = self._plan = claim.plan
         self._name = claim.name
         self._folder = claim.folder
-        self._surroundings = surroundings
-        self._store = surroundings.store
-        self._tally: _Tally = surroundings.progress  # type: ignore[assignment] # made by `execute`
+        self._shop = shop
+        self._store = shop.store
+        self._workers = workers
+        self._report = report
+        self._lease = lease
         self._listener = listener
-        self._pool = pool
-        self._scratch = ScratchPool()
-        self._handovers = Handovers(plan, self._store, self._folder, capacity=plan.cache // 4)
         self._journal = Journal(self._store, self._folder)
         self._coordinator = Coordinator(
             plan,
-            lambda unit: pool.submit(self._do, unit),
-            may_hold=Reach(plan, surroundings.blocks).may_hold,
+            workers.submit,
+            may_hold=Reach(plan, shop.blocks).may_hold,
             journal=self._journal,
             told=self._told,
-            ahead=plan.workers + chunking.AHEAD,
-            stop=self._tally.stop,
+            ahead=workers.ahead,
+            stop=self._stop,
+            patience=workers.patience,
         )
 
     def build(self) -> None:
@@ -307,10 +280,9 @@ class _Run:
                 self._coordinator.run(ledger)
                 break
             except LostHandoverError as lost:
-                self._tally.go_on()
                 self._coordinator.redo(lost.group, lost.block)
                 ledger = self._ledger()
-        self._report()
+        self._tell()
         if len(before):
             self._restore(self._damaged(self._journalled(before)))
 
@@ -326,11 +298,11 @@ class _Run:
             for number, entry in known.array_entries(array)
         )
         self._restore(self._damaged(stored))
-        damaged = [key for key, entry in known.others.items() if not _is_whole(self._store, key, entry)]
+        damaged = [key for key, entry in known.others.items() if not workshop.is_whole(self._store, key, entry)]
         if damaged:
-            self._tally.report.mended += damaged
+            self._report.mended += damaged
             publish.restore_beside(self._plan, self._store, damaged)
-        self._tally.report.computed = self._plan.work
+        self._report.computed = self._plan.work
 
     def publish(self) -> None:
         """Make the build visible."""
@@ -349,36 +321,23 @@ class _Run:
     def _ledger(self) -> Ledger:
         return Ledger.read(journal.segments(self._store, self._folder))
 
-    def _do(self, unit: Unit) -> Done:
-        """Do one unit of work, on a thread of the pool."""
-        group = self._plan.groups[unit.group]
-        with self._scratch.borrow() as scratch:
-            if unit.children:
-                quarters = {child: self._handovers.take(unit.group, child, entry) for child, entry in unit.children}
-                found = walk.join(
-                    self._plan,
-                    group,
-                    unit.block,
-                    quarters,
-                    store=self._store,
-                    progress=self._tally,
-                    scratch=scratch,
-                )
-                pixels = 0
-            else:
-                found = walk.run(self._plan, group, unit.block, surroundings=self._surroundings, scratch=scratch)
-                pixels = walk.finest_window(self._plan, unit.block).size * len(group)
-            records = tuple(found.records)
-            handed = self._handovers.put(unit.group, unit.block, found)
-        return Done(unit.group, unit.block, handed, records, pixels)
+    def _stop(self) -> None:
+        """Let units that are under way end, wherever they are."""
+        self._shop.stop()
+        if self._workers.are_elsewhere:
+            self._lease.halt()
 
-    def _told(self, _: Done) -> None:
-        self._report()
+    def _told(self, done: Done) -> None:
+        self._report.objects += len(done.records)
+        self._report.size += sum(record.length for record in done.records)
+        for name, seconds in done.stages.items():
+            self._report.stages[name] = self._report.stages.get(name, 0.0) + seconds
+        self._tell()
 
-    def _report(self) -> None:
-        self._tally.report.computed = self._journal.covered
+    def _tell(self) -> None:
+        self._report.computed = self._journal.covered
         if self._listener is not None:
-            self._listener(self._tally.report)
+            self._listener(self._report)
 
     def _journalled(self, before: Ledger) -> Iterator[Record]:
         """List the objects that were journalled before this run."""
@@ -393,28 +352,19 @@ class _Run:
         waiting: deque[Future[list[Record]]] = deque()
         rest = iter(records)
         while batch := tuple(itertools.islice(rest, _BATCH)):
-            waiting.append(self._pool.submit(self._compare, batch))
-            if len(waiting) > 4 * self._plan.workers:
+            waiting.append(self._workers.compare(batch))
+            if len(waiting) > 2 * self._workers.ahead:
                 damaged += waiting.popleft().result()
         for future in waiting:
             damaged += future.result()
         return damaged
-
-    def _compare(self, records: tuple[Record, ...]) -> list[Record]:
-        found = []
-        for record in records:
-            self._tally.computed(0)
-            key = array_objects(self._plan, record.array).key(record.number)
-            if not _is_whole(self._store, key, Entry(record.length, record.crc32c)):
-                found.append(record)
-        return found
 
     def _restore(self, records: list[Record]) -> None:
         """Do again the units that store some objects."""
         units: set[tuple[int, Subtree]] = set()
         for record in records:
             array = array_objects(self._plan, record.array)
-            self._tally.report.mended.append(array.key(record.number))
+            self._report.mended.append(array.key(record.number))
             units.add(self._unit_of(record, array))
         for group, block in units:
             # A block above does all below it again.
@@ -448,18 +398,9 @@ class _Run:
             entry = ledger.handed(number, top)
             if entry is None:
                 continue  # nothing holds data
-            outcome = self._handovers.take(number, top, entry)
+            outcome = self._shop.handovers.take(number, top, entry)
             for track, summary in zip(walk.tracks_of(self._plan, group), walk.whole_summaries(outcome), strict=True):
                 if summary is not None:
                     name = track.variable.name
                     summaries[name] = summaries[name].merge(summary) if name in summaries else summary
         return summaries
-
-
-def _is_whole(store: Store, key: str, entry: Entry) -> bool:
-    """Tell whether an object is what is known of it."""
-    try:
-        found = store.get(key, most=entry.length)
-    except LimitError:
-        return False
-    return found is not None and manifest.checksum(found.data) == entry

@@ -17,6 +17,7 @@ from rich.text import Text
 from geozarr.errors import BuildConflictError, BuildIncompleteError, ChunkReadError, GeoZarrError, StoreError
 from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
+from pyramids.cluster import Cluster, connected
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
 from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.status import status
@@ -181,6 +182,12 @@ class _Rate(ProgressColumn):
     help="Pixels along a side of a shard, none, or auto: none up to 10 000 chunks, else 2048.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads. [default: one a core]")
+@click.option("--processes", type=click.IntRange(1), help="Processes in place of threads; they share the memory.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Scheduler of a Dask cluster that does the work, such as tcp://host:8786; --memory is that of each worker.",
+)
 @click.option(
     "--memory", type=_Size(), default=DEFAULT_MEMORY, show_default="1G", help="Memory that the build may use."
 )
@@ -209,33 +216,49 @@ def main(source: str, target: str | None, **given: Any) -> None:
     if target is None and not given["dry_run"]:
         raise click.UsageError("Missing argument 'TARGET'.")
     names = {field.name for field in fields(Options)}
-    workers = given["threads"] or os.cpu_count() or 1
-    options = Options(**{k: v for k, v in given.items() if k in names}, workers=workers)
+    if sum(given[name] is not None for name in ("threads", "processes", "dask")) > 1:
+        raise click.UsageError("--threads, --processes and --dask exclude each other.")
     console = Console(stderr=True, quiet=given["quiet"])
     signal.signal(signal.SIGTERM, _terminated)
-    with _failures("nothing was published, --resume goes on"):
-        opened = open_source(source, nodata=given["nodata"], bands=given["bands"], variables=given["variables"] or None)
-        plan = make_plan(opened, options)
+    with contextlib.ExitStack() as stack:
+        with _failures("nothing was published, --resume goes on"):
+            cluster = stack.enter_context(connected(given["dask"])) if given["dask"] else None
+            options = Options(**{k: v for k, v in given.items() if k in names} | _hands(given, cluster))
+            opened = open_source(
+                source, nodata=given["nodata"], bands=given["bands"], variables=given["variables"] or None
+            )
+            plan = make_plan(opened, options)
         if given["dry_run"]:
             click.echo(str(plan))
             return
-    if not given["quiet"]:
-        click.echo(str(plan))
-    with _failures("nothing was published, --resume goes on", failed=FAILED), _bar(console) as bar:
-        report = execute(
-            plan,
-            opened,
-            target or "",
-            overwrite=given["overwrite"],
-            resume=given["resume"],
-            listener=_listener(bar, plan.work),
-        )
+        if not given["quiet"]:
+            click.echo(str(plan))
+        with _failures("nothing was published, --resume goes on", failed=FAILED), _bar(console) as bar:
+            report = execute(
+                plan,
+                opened,
+                target or "",
+                overwrite=given["overwrite"],
+                resume=given["resume"],
+                executor=cluster.executor if cluster else None,
+                listener=_listener(bar, plan.work),
+            )
     if not given["quiet"]:
         click.echo(f"built      {target}: {report.objects:,} objects, {report.size / 1e6:,.1f} MB of data")
         spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.stages.items())
         click.echo(f"spent      CPU seconds: {spent}")
         shown = "geozarr-check" if options.tms == NATIVE else "geozarr-serve"
         click.echo(f"next       {shown} {target}")
+
+
+def _hands(given: dict[str, Any], cluster: Cluster | None) -> dict[str, int]:
+    """Options of who does the work."""
+    if cluster is not None:
+        share = given["memory"] * cluster.processes
+        return {"processes": cluster.processes, "workers": cluster.threads, "memory": share}
+    if given["processes"]:
+        return {"processes": given["processes"], "workers": 1}
+    return {"processes": 1, "workers": given["threads"] or os.cpu_count() or 1}
 
 
 @click.command(context_settings=_HELP)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections import deque
+from collections import Counter, deque
+from concurrent.futures import BrokenExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from geozarr.errors import BuildIncompleteError
 from pyramids import walk
+from pyramids.handover import LostHandoverError
 from pyramids.walk import Closed, Passed, Skipped, Subtree
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pyramids.plan import Plan
     from pyramids.walk import Step
 
+TRIES = 3  # times that a unit may lose its worker
 _POLL = 0.25  # seconds between looks at what waits to be journalled
 
 
@@ -76,6 +80,8 @@ class Coordinator:
         Units handed out at a time.
     stop : callable
         Is called when the walk ends by an error: units that are under way may end without being done.
+    patience : float, optional
+        Seconds for which such units are waited for; by default, until they end.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Coordinator:
         told: Callable[[Done], None],
         ahead: int,
         stop: Callable[[], None],
+        patience: float | None = None,
     ) -> None:
         self._plan = plan
         self._submit = submit
@@ -96,6 +103,7 @@ class Coordinator:
         self._told = told
         self._ahead = ahead
         self._stop = stop
+        self._patience = patience
 
     def run(self, ledger: Ledger) -> None:
         """Do all that the ledger does not know.
@@ -104,6 +112,8 @@ class Coordinator:
         ------
         GeoZarrError
             As the units do; what was done until then is in the journal.
+        BuildIncompleteError
+            If a unit loses its worker again and again.
         """
         for number, group in enumerate(self._plan.groups):
 
@@ -123,12 +133,18 @@ class Coordinator:
         at = _Open()
         flying: dict[Future[Done], Unit] = {}
         landed: queue.SimpleQueue[Future[Done]] = queue.SimpleQueue()
+        lost: Counter[Unit] = Counter()
+        patience: float | None = None
+
+        def hand_out(unit: Unit) -> None:
+            future = self._submit(unit)
+            flying[future] = unit
+            future.add_done_callback(landed.put)
+
         try:
             while True:
                 while len(flying) < self._ahead and (unit := self._next(number, slices, steps, at, ledger)) is not None:
-                    future = self._submit(unit)
-                    flying[future] = unit
-                    future.add_done_callback(landed.put)
+                    hand_out(unit)
                 if not flying:
                     break
                 try:
@@ -137,14 +153,24 @@ class Coordinator:
                     self._journal.flush(force=False)
                     continue
                 unit = flying.pop(future)
-                done = future.result()
+                try:
+                    done = future.result()
+                except BrokenExecutor as error:
+                    lost[unit] += 1
+                    if lost[unit] == TRIES:
+                        raise BuildIncompleteError(f"{_named(unit)} has lost its worker {TRIES} times") from error
+                    hand_out(unit)
+                    continue
                 self._note(done)
                 self._arrive(number, unit.block, done.handed, at)
+        except LostHandoverError:
+            raise  # what is under way is not in vain: the caller mends that and goes on
         except BaseException:
             self._stop()
+            patience = self._patience
             raise
         finally:
-            self._settle(flying)
+            self._settle(flying, patience)
 
     def _next(
         self, number: int, slices: int | None, steps: Iterator[Step], at: _Open, ledger: Ledger | None
@@ -189,16 +215,21 @@ class Coordinator:
         self._journal.add(done)
         self._told(done)
 
-    def _settle(self, flying: dict[Future[Done], Unit]) -> None:
+    def _settle(self, flying: dict[Future[Done], Unit], patience: float | None) -> None:
         """Let what is under way end, and put what was done into the journal."""
         for future in flying:
             future.cancel()
-        for future in flying:
+        for future in wait(flying, patience).done:
             if not future.cancelled():
                 # The error that is on its way already says what is wrong.
                 with contextlib.suppress(Exception):
                     self._note(future.result())
         self._journal.flush()
+
+
+def _named(unit: Unit) -> str:
+    block = unit.block
+    return f"block {block.row}/{block.col} of level {block.level} (group {unit.group})"
 
 
 def _place(item: tuple[Subtree, Entry]) -> tuple[int, int]:

@@ -61,6 +61,8 @@ class Done:
         Pixels of the finest level that it computed, over all slices.
     damaged : tuple of str
         Blocks of the source that could not be read and were taken for missing.
+    stages : dict
+        CPU seconds by stage; not journalled.
     """
 
     group: int
@@ -69,6 +71,7 @@ class Done:
     records: tuple[Record, ...] = ()
     pixels: int = 0
     damaged: tuple[str, ...] = ()
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

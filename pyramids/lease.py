@@ -8,6 +8,7 @@ before it publishes. The random id tells one's own lease, whose put was answered
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -51,6 +52,8 @@ class Terms:
         When it was taken, ISO 8601.
     until : float
         When it runs out, seconds since the epoch.
+    is_halted : bool
+        Workers should stop: the build has failed or was interrupted.
     """
 
     owner: str
@@ -60,12 +63,13 @@ class Terms:
     write_id: str
     since: str
     until: float
+    is_halted: bool = False
 
     def is_over(self, now: float) -> bool:
         """Tell whether nobody builds under it any more."""
-        return now >= self.until or self._is_dead()
+        return now >= self.until or self.is_dead()
 
-    def _is_dead(self) -> bool:
+    def is_dead(self) -> bool:
         """Tell whether its owner was a process of this machine that has ended."""
         if (self.host, self.boot) != (platform.node(), _boot()):
             return False
@@ -78,6 +82,38 @@ class Terms:
         except PermissionError:
             return False
         return False
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a worker knows of the lease under which it works.
+
+    Parameters
+    ----------
+    number : int
+        Number of the lease.
+    write_id : str
+        Its random id.
+    """
+
+    number: int
+    write_id: str
+
+    def is_valid(self, store: Store) -> bool:
+        """Tell whether the build goes on: its lease is there, and nobody has halted it or let it run out.
+
+        Clocks of machines differ: a lease counts for as long again as it lasts.
+
+        Raises
+        ------
+        StoreError
+            If the store fails.
+        """
+        found = store.get(_key(self.number))
+        terms = None if found is None else _terms_of(found.data)
+        if terms is None or terms.write_id != self.write_id or terms.is_halted:
+            return False
+        return time.time() < terms.until + LASTS and not terms.is_dead()
 
 
 def _boot() -> str:
@@ -120,6 +156,7 @@ class Lease:
         self._clock = clock
         self._number = 0
         self._ended = threading.Event()
+        self._writing = threading.Lock()
         self._renewal = threading.Thread(target=self._keep, name="lease", daemon=True)
         since = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
         owner = f"{_user()}@{platform.node()} (process {os.getpid()})"
@@ -153,6 +190,17 @@ class Lease:
         except GeoZarrError:
             return
 
+    @property
+    def ticket(self) -> Ticket:
+        """What workers know of it."""
+        return Ticket(self._number, self._terms.write_id)
+
+    def halt(self) -> None:
+        """Tell workers on other machines to stop; a store that fails now lets them go on to their next unit."""
+        with self._writing, contextlib.suppress(GeoZarrError):
+            self._terms = replace(self._terms, is_halted=True)
+            self._store.put(_key(self._number), self._bytes())
+
     def check(self) -> None:
         """Make sure that nobody has taken the target over.
 
@@ -177,8 +225,9 @@ class Lease:
             try:
                 if not self._is_mine():
                     return
-                self._terms = replace(self._terms, until=self._clock() + LASTS)
-                self._store.put(_key(self._number), self._bytes())
+                with self._writing:
+                    self._terms = replace(self._terms, until=self._clock() + LASTS)
+                    self._store.put(_key(self._number), self._bytes())
             except GeoZarrError:
                 continue  # nine more times before it runs out; `check` speaks before anything is published
 

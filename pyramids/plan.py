@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from geozarr.levels import Levels
 
 FORMAT = 2  # raised when the same plan would give other bytes
-HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak", "notes")  # no matter for the bytes
+# No matter for the bytes:
+HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "processes", "memory", "peak", "notes")
 ALPHA = "alpha"  # name of the variable that tells which pixels hold data
 
 
@@ -124,11 +125,13 @@ class Plan:
     cache : int
         Bytes of decoded source cells that are kept.
     workers : int
-        Threads.
+        Threads of each process.
     memory, peak : int
-        Bytes allowed, and bytes predicted.
+        Bytes allowed each process, and bytes predicted.
     notes : tuple of str
         What a user should know about the choices made.
+    processes : int
+        Processes that do units of work.
     """
 
     source: PlannedSource
@@ -146,6 +149,7 @@ class Plan:
     memory: int
     peak: int
     notes: tuple[str, ...] = ()
+    processes: int = 1
 
     def __eq__(self, other: object) -> bool:
         return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
@@ -280,6 +284,7 @@ class Plan:
             "in_rows": self.in_rows,
             "cache": self.cache,
             "workers": self.workers,
+            "processes": self.processes,
             "memory": self.memory,
             "peak": self.peak,
             "notes": list(self.notes),
@@ -307,6 +312,7 @@ def from_document(document: dict[str, Any]) -> Plan:
         variables=tuple(_variable_from_document(item) for item in document["variables"]),
         footprint=Window(**document["footprint"]),
         notes=tuple(document["notes"]),
+        processes=document.get("processes", 1),
         **{name: document[name] for name in simple},
     )
 
@@ -405,12 +411,17 @@ def _describe(plan: Plan) -> list[str]:
     lines += [
         f"storage    {side}, blosc zstd",
         f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",
-        f"work       {plan.work / 1e6:,.1f} Mpx, {plan.workers} threads, blocks of {plan.block} px, subtrees of "
+        f"work       {plan.work / 1e6:,.1f} Mpx, {_hands(plan)}, blocks of {plan.block} px, subtrees of "
         f"{plan.block << plan.cut} px{' in rows' if plan.in_rows else ''}",
         f"memory     {plan.peak / 2**20:,.0f} MiB predicted, {plan.cache / 2**20:,.0f} MiB of it source pixels; "
-        f"{plan.memory / 2**20:,.0f} MiB allowed",
+        f"{plan.memory / 2**20:,.0f} MiB allowed{' each process' if plan.processes > 1 else ''}",
     ]
     return lines + [f"note       {note}" for note in plan.notes]
+
+
+def _hands(plan: Plan) -> str:
+    threads = f"{plan.workers} thread{'s' if plan.workers > 1 else ''}"
+    return threads if plan.processes == 1 else f"{plan.processes} processes of {threads}"
 
 
 def _pair(size: tuple[float, float]) -> str:

@@ -63,10 +63,12 @@ class Options:
         Pixels along a side of a chunk of a native pyramid. In a TileMatrixSet a chunk is a tile.
     shard : int or str
         Pixels along a side of a shard, "none", or "auto".
-    workers : int
-        Threads.
+    workers : int, optional
+        Threads of each process; by default 2, or 1 where there are several processes.
+    processes : int
+        Processes that share the work; they need a source and a target that each of them can open.
     memory : int
-        Bytes that the process may use.
+        Bytes that the build may use, all processes together.
     """
 
     tms: str = "WebMercatorQuad"
@@ -78,7 +80,8 @@ class Options:
     nodata: float | None = None
     chunk: int | None = None
     shard: int | str = "auto"
-    workers: int = 2
+    workers: int | None = None
+    processes: int = 1
     memory: int = DEFAULT_MEMORY
 
 
@@ -110,8 +113,11 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
     options = options or Options()
     if options.resampling not in RESAMPLING:
         raise ParameterError("resampling", found=options.resampling, expected=f"one of {', '.join(RESAMPLING)}")
-    if options.workers < 1:
-        raise ParameterError("workers", found=options.workers, expected="at least 1")
+    workers = (2 if options.processes == 1 else 1) if options.workers is None else options.workers
+    for name, count in (("workers", workers), ("processes", options.processes)):
+        if count < 1:
+            raise ParameterError(name, found=count, expected="at least 1")
+    memory = options.memory // options.processes
     notes: list[str] = []
     if options.tms == NATIVE:
         levels, chunk, reach, ratio = _native(source, options)
@@ -130,14 +136,14 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         levels=len(levels.levels),
         itemsize=itemsize,
         slices=sum(variable.slice_count for variable in variables),
-        workers=options.workers,
+        workers=workers,
         fold_bytes=_fold_bytes(variables, len(levels.levels)),
         source=source.grid.shape,
         cell=blocks.cell_shape(source),
         ratio=min(2.0, ratio or 1.0),
         resident=source.resident_bytes,
     )
-    choice = chunking.choose(work, chunk=chunk, shards=shards, memory=options.memory)
+    choice = chunking.choose(work, chunk=chunk, shards=shards, memory=memory)
     return Plan(
         source=PlannedSource(source.name, source.fingerprint, source.grid),
         levels=levels,
@@ -150,10 +156,11 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         cut=choice.cut,
         in_rows=work.in_rows,
         cache=choice.cache,
-        workers=options.workers,
-        memory=options.memory,
+        workers=workers,
+        memory=memory,
         peak=choice.peak,
         notes=tuple(notes),
+        processes=options.processes,
     )
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rioxarray  # noqa: F401 - registers the `.rio` accessor
 import xarray as xr
 from affine import Affine
 
@@ -241,6 +240,9 @@ def _regular(dataset: xr.Dataset, dimension: str, name: str) -> tuple[float, flo
 
 
 def _crs_of(dataset: xr.Dataset, arrays: tuple[xr.DataArray, ...], name: str) -> CRS:
+    # Registers the `.rio` accessor. Here, for it takes half a second, which builds from raster files need not pay.
+    import rioxarray  # noqa: F401, PLC0415
+
     for holder in (arrays[0], dataset):
         found = holder.rio.crs
         if found is not None:

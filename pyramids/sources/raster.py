@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,8 @@ class RasterSource:
     bands : str
         "variables": each band is a variable, named by its colour, else its description, else `b1`, `b2` ...
         "axis": one variable `data` with a `band` axis.
+    name : str, optional
+        What it is called in plans; by default its path.
 
     Raises
     ------
@@ -126,10 +128,14 @@ class RasterSource:
         If `bands` is neither of the two.
     """
 
-    def __init__(self, path: str | Path, *, nodata: float | None = None, bands: str = "variables") -> None:
+    def __init__(
+        self, path: str | Path, *, nodata: float | None = None, bands: str = "variables", name: str | None = None
+    ) -> None:
         if bands not in BAND_LAYOUTS:
             raise ParameterError("bands", found=bands, expected=f"one of {', '.join(BAND_LAYOUTS)}")
         self._path = str(path)
+        self._name = name or self._path
+        self._bands = bands
         self._local = threading.local()
         self._lock = threading.Lock()
         self._shared: Any = None
@@ -137,10 +143,15 @@ class RasterSource:
         self._described = self._describe(bands)
         _GDAL_CACHE.serve(self, self._described.storage.kept_bytes)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the file itself, and may be at home in another folder.
+        path = str(Path(self._path).absolute()) if Path(self._path).exists() else self._path
+        return partial(RasterSource, nodata=self._nodata, bands=self._bands, name=self._name), (path,)
+
     @property
     def name(self) -> str:
-        """Path of the file."""
-        return self._path
+        """Path of the file, as it was given."""
+        return self._name
 
     @property
     def grid(self) -> Grid:

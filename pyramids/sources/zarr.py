@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +52,8 @@ class ZarrSource:
         Which variables; all on the grid by default.
     nodata : float, optional
         The value that means "no data", in place of what the attributes say.
+    name : str, optional
+        What it is called in messages and plans; by default its path.
 
     Raises
     ------
@@ -61,11 +64,23 @@ class ZarrSource:
     """
 
     def __init__(
-        self, path: str | Path, *, variables: Sequence[str] | None = None, nodata: float | None = None
+        self,
+        path: str | Path,
+        *,
+        variables: Sequence[str] | None = None,
+        nodata: float | None = None,
+        name: str | None = None,
     ) -> None:
-        self._described = ArraySource(_open_dataset(path), variables=variables, nodata=nodata, name=str(path))
+        self._opened_by = (str(path), variables, nodata)
+        self._described = ArraySource(_open_dataset(path), variables=variables, nodata=nodata, name=name or str(path))
         shape = self._described.grid.shape
         self._arrays = tuple(_stored_array(Path(path), variable, shape) for variable in self._described.variables)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the store itself, and may be at home in another folder.
+        path, variables, nodata = self._opened_by
+        there = str(Path(path).absolute()) if Path(path).exists() else path
+        return partial(ZarrSource, variables=variables, nodata=nodata, name=self.name), (there,)
 
     @property
     def name(self) -> str:

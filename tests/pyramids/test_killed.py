@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from rasterio.transform import from_origin
 
 import conformance
 from processes import build_command
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KILLS = 30
 _PASSING = ("lease", "published.json")
@@ -37,9 +34,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(scene: Path, target: Path) -> subprocess.Popen[bytes]:
+def started(scene: Path, target: Path, *choices: str) -> subprocess.Popen[bytes]:
     """Start a build, and wait until it is at work."""
-    arguments = (scene, target, "--tms", "native", "--chunk", "64", "--resume", "--quiet")
+    arguments = (scene, target, "--tms", "native", "--chunk", "64", "--resume", "--quiet", *choices)
     process = subprocess.Popen(build_command(*arguments), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while process.poll() is None and not list(target.glob(".build/*/plan.json")) and time.monotonic() < deadline:
@@ -85,17 +82,51 @@ def test_b1_thirty_kills_at_random_times(scene: Path, tmp_path: Path) -> None:
     assert conformance.check(whole).exit_status == 0
 
 
+def children(process: int) -> list[int]:
+    """Processes that one has started."""
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def are_gone(processes: list[int]) -> bool:
+    """Wait until processes have ended, half a minute at most."""
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{number}").exists() for number in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{number}").exists() for number in processes)
+
+
+@pytest.mark.parametrize("choices", [(), ("--processes", "2", "--memory", "2G")], ids=["threads", "processes"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_b22_a_signal_ends_a_build_that_can_be_resumed(
-    scene: Path, tmp_path: Path, number: signal.Signals, status: int
+    scene: Path, tmp_path: Path, number: signal.Signals, status: int, choices: tuple[str, ...]
 ) -> None:
     target = tmp_path / "x.zarr"
-    process = started(scene, target)
+    process = started(scene, target, *choices)
+    if choices:
+        time.sleep(1.0)
+    workers = children(process.pid)
+    assert bool(workers) == bool(choices)
     began = time.monotonic()
     process.send_signal(number)
     assert process.wait(60) == status
     assert time.monotonic() - began < 20.0  # 5 seconds are promised; test machines are shared
     assert not (target / "zarr.json").exists()
     assert not list((target / ".build" / "lease").glob("*"))
+    assert are_gone(workers)
+    assert started(scene, target).wait(120) == 0
+    assert conformance.check(target).exit_status == 0
+
+
+def test_b21_workers_end_when_their_builder_is_killed(scene: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.zarr"
+    process = started(scene, target, "--processes", "2", "--memory", "2G")
+    deadline = time.monotonic() + 60
+    while len(children(process.pid)) < 3 and time.monotonic() < deadline:  # and what keeps account of shared memory
+        time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) == 3
+    process.kill()
+    process.wait(30)
+    assert are_gone(workers)
     assert started(scene, target).wait(120) == 0
     assert conformance.check(target).exit_status == 0
