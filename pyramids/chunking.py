@@ -19,6 +19,7 @@ CHUNK_OVERHEAD = 16  # bytes that blosc adds to what it cannot compress
 INDEX_ENTRY = 24  # bytes a chunk in a shard: offset, length and crc32c, and its share of the index's own crc32c
 SOURCE_FACTOR = 4  # source pixels that are read at once for each pixel of a block, at most
 SUBTREE = 2048  # pixels along a side; larger ones are no faster, and need more of the source in memory
+SUBTREE_APART = 8192  # the same where workers are processes: seconds of work, which handing it out does not slow down
 SUBTREES_A_WORKER = 16  # enough that the last one does not keep the others waiting for long
 WORKERS_LEVELS = 2  # levels that workers should fold: what is left to the coordinator is 1/48 of the pixels then
 AHEAD = 2  # subtrees that may be finished and not yet folded on
@@ -82,7 +83,7 @@ class Workload:
     slices : int
         2-D slices of all variables.
     workers : int
-        Threads.
+        Threads of each process.
     fold_bytes : tuple of int
         Bytes of a cell of an accumulator at each level; the last one stands for all coarser levels.
     source : tuple of (int, int)
@@ -93,6 +94,8 @@ class Workload:
         Source pixels along a pixel of the finest level.
     resident : int
         Bytes that the source keeps in memory itself.
+    processes : int
+        Processes that share the work.
     """
 
     reach: tuple[int, int]
@@ -105,6 +108,7 @@ class Workload:
     cell: tuple[int, int] = (512, 512)
     ratio: float = 1.0
     resident: int = 0
+    processes: int = 1
 
     @property
     def in_rows(self) -> bool:
@@ -117,17 +121,21 @@ class Workload:
         return -(-self.reach[0] // side) * -(-self.reach[1] // side)
 
     def cut(self, block: int) -> int:
-        """Level of the subtrees that workers take: up to `SUBTREE` px, and so many that each has enough of them."""
+        """Level of the subtrees that workers take: of a bounded size, and so many that each has enough of them."""
+        # Sources in strips have to be decoded for each row of subtrees, which must not be high.
+        most = SUBTREE if self.processes == 1 or self.in_rows else SUBTREE_APART
+        least = self.processes * self.workers * SUBTREES_A_WORKER
         enough = (
             level
             for level in reversed(range(self.levels))
-            if self.blocks(level, block) >= self.workers * SUBTREES_A_WORKER and block << level <= SUBTREE
+            if self.blocks(level, block) >= least and block << level <= most
         )
         return next(enough, 0)
 
     def cells_wanted(self, block: int, slices: int, *, cut: int) -> int:
         """Bytes of decoded cells that, kept, spare the walk from decoding a cell twice."""
-        side = int(self.ratio * (block << cut))
+        # A subtree that is larger than that is walked in squares of that size, one after the other.
+        side = int(self.ratio * min(block << cut, SUBTREE))
         rows, cols = -(-self.source[0] // self.cell[0]), -(-self.source[1] // self.cell[1])
         if self.in_rows:
             # The row of subtrees that is walked and the edge of the next; rows of the target may lie askew.

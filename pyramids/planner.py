@@ -142,6 +142,7 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         cell=blocks.cell_shape(source),
         ratio=min(2.0, ratio or 1.0),
         resident=source.resident_bytes,
+        processes=options.processes,
     )
     choice = chunking.choose(work, chunk=chunk, shards=shards, memory=memory)
     return Plan(

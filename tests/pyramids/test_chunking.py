@@ -183,3 +183,16 @@ def test_memory_grows_by_accumulators_alone(side: int) -> None:
         # One accumulator above the subtrees, and three quarters of a block more that wait for the fourth.
         assert 0 <= grown <= accumulator + 3 * (accumulator // 4 + chunking.HISTOGRAM)
         assert larger.cells_wanted(1024, 1, cut=cut) == usual.cells_wanted(1024, 1, cut=cut)
+
+
+def test_processes_take_larger_subtrees_for_no_more_memory() -> None:
+    """Seconds of work, but for sources in strips, which each process has to decode for each row of subtrees."""
+    wide = {"reach": (2**17, 2**17), "levels": 10, "source": (2**17, 2**17), "workers": 1}
+    here, apart = workload(**wide), workload(**wide, processes=4)
+    assert 512 << here.cut(512) == chunking.SUBTREE
+    assert 512 << apart.cut(512) == chunking.SUBTREE_APART
+    assert apart.cells_wanted(512, 1, cut=apart.cut(512)) == here.cells_wanted(512, 1, cut=here.cut(512))
+    strips = workload(**wide, processes=4, cell=(16, 2**17))
+    assert 512 << strips.cut(512) == chunking.SUBTREE
+    crowd = workload(**wide, processes=256)
+    assert crowd.blocks(crowd.cut(512), 512) >= 256 * chunking.SUBTREES_A_WORKER
