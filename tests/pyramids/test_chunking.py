@@ -161,9 +161,12 @@ def test_a_memory_that_keeps_fewer_cells_than_wanted_is_used_all_the_same(in_row
 
 @given(st.integers(1, 8), st.integers(0, 5), st.integers(1, 8))
 def test_cells_wanted_cover_what_workers_read_at_once(workers: int, cut: int, slices: int) -> None:
-    """Each worker's subtree with the cells about it, twice: what it works on, and what its neighbour wants again."""
+    """Each worker's subtree with the cells about it, twice: what it works on, and what its neighbour wants again.
+
+    Of a larger subtree, the square that is walked.
+    """
     work = workload(workers=workers, source=(2**20, 2**20), cell=(512, 512))
-    side = 256 << cut
+    side = min(256 << cut, chunking.SUBTREE)
     around = (-(-side // 512) + 1) * 512  # pixels of the whole cells that a window of that side may touch
     wanted = work.cells_wanted(256, slices, cut=cut)
     assert wanted >= workers * around**2 * work.itemsize * slices
