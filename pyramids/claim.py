@@ -190,7 +190,9 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         _clear(store, found.begun)
     elif found.current is None:
         raise TargetExistsError(store.location, found="a pyramid without its build", expected="one of this tool")
-    publish.delete_below(store, publish.build_folder(name))
+    # The plan stays until it is written over: it tells whose the levels are that this build has left before.
+    own = publish.build_folder(name)
+    publish.delete_below(store, own, spare=join(own, PLAN))
     _leave_plan(store, plan, name, folder)
     return Claim(name, publish.placed(plan, folder), State.NEW)
 

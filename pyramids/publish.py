@@ -183,7 +183,8 @@ def work_folders(name: str) -> list[str]:
     return [join(build_folder(name), part) for part in ("journal", "handover")]
 
 
-def delete_below(store: Store, folder: str) -> None:
-    """Delete all objects of a folder."""
+def delete_below(store: Store, folder: str, *, spare: str | None = None) -> None:
+    """Delete all objects of a folder, but for one."""
     for item in list(store.listed(folder)):
-        store.delete(item.key)
+        if item.key != spare:
+            store.delete(item.key)
