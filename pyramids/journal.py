@@ -5,29 +5,39 @@ key, length and crc32c of each; objects of the unit that are not named are all f
 put each, at most `INTERVAL` seconds after the work was done: death costs that much work, and object stores, which
 cannot append, are asked seldom. A segment is whole or it does not count: its last bytes are its checksum.
 
+A build of days writes 100 000 segments, which would take an hour to read one by one from an object store. So each
+`MERGE` of them are written once more as one, which counts in their place where it is whole; they go some time later, so
+that whoever is reading the journal still finds what it has listed.
+
     .build/<build>/plan.json          what is built
     .build/<build>/journal/<n>        segments; nothing reads them once the manifest is there
+    .build/<build>/journal/<n>-<m>    segments from n to m in one
     .build/<build>/handover/...       quarters of blocks that wait for the block above (`handover.py`)
 """
 
 from __future__ import annotations
 
 import bisect
+import contextlib
+import itertools
 import json
 import struct
 import time
 from array import array
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 
+from geozarr.errors import StoreError
 from geozarr.manifest import Entry
 from geozarr.store import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +47,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 INTERVAL = 1.0  # seconds
+MERGE = 256  # segments
+MERGE_BYTES = 2**23  # of segments that wait to be merged: they are kept in memory
+READERS = 8  # requests at a time while a journal is read
 UNIT = np.dtype(
     [("group", "<u4"), ("level", "<u4"), ("row", "<u4"), ("col", "<u4"), ("length", "<u4"), ("crc32c", "<u4")]
 )
@@ -82,7 +95,8 @@ class Segment:
     ----------
     header : dict
         `pixels` that these entries stand for, `covered` pixels so far (computed, found done or left out), `bytes` of
-        these objects, `seconds` of this run so far, `at` (time since the epoch), `damaged` blocks.
+        these objects, `seconds` of this run so far, `at` (time since the epoch), `damaged` blocks; of merged segments
+        `began`, the `seconds` of the first of them.
     units : ndarray of UNIT
         Units of work.
     objects : ndarray of OBJECT
@@ -122,11 +136,42 @@ def segments(store: Store, folder: str) -> Iterator[Segment]:
     StoreError
         If the store fails.
     """
-    for key in sorted(item.key for item in store.listed(join(folder, "journal"))):
+    spans = sorted(
+        (_span(item.key) for item in store.listed(join(folder, "journal"))), key=lambda span: (span[0], -span[1])
+    )
+    with ThreadPoolExecutor(READERS, thread_name_prefix="journal") as pool:
+        yield from (segment for segment in _read_ahead(store, spans, pool) if segment is not None)
+
+
+def _read_ahead(store: Store, spans: list[tuple[int, int, str]], pool: ThreadPoolExecutor) -> Iterator[Segment | None]:
+    """Read segments, some requests ahead; of merged ones what they hold only where they are not whole."""
+
+    def read(key: str) -> Segment | None:
         found = store.get(key)
-        segment = None if found is None else decode(found.data)
-        if segment is not None:
-            yield segment
+        return None if found is None else decode(found.data)
+
+    inside: dict[int, list[tuple[int, int, str]]] = {}
+    outer: list[tuple[int, int, str]] = []
+    for span in spans:
+        if outer and span[1] <= outer[-1][1]:
+            inside.setdefault(len(outer) - 1, []).append(span)
+        else:
+            outer.append(span)
+    ahead: deque[Any] = deque()
+    rest = iter(outer)
+    for place in range(len(outer)):
+        for span in itertools.islice(rest, 2 * READERS - len(ahead)):
+            ahead.append(pool.submit(read, span[2]))
+        segment = ahead.popleft().result()
+        yield segment
+        if segment is None:
+            yield from (read(key) for _, _, key in inside.get(place, ()))
+
+
+def _span(key: str) -> tuple[int, int, str]:
+    """Tell from its key which segments a segment holds, from the first to the last."""
+    first, _, last = key.rpartition("/")[2].partition("-")
+    return int(first), int(last or first), key
 
 
 def code(group: int, block: Subtree) -> int:
@@ -175,7 +220,7 @@ class Ledger:
             ledger.segments += 1
             ledger.pixels += segment.header["pixels"]
             ledger.covered = segment.header["covered"]
-            if segment.header["seconds"] < seconds:
+            if segment.header.get("began", segment.header["seconds"]) < seconds:
                 pixels = 0  # another run began
             seconds, pixels = segment.header["seconds"], pixels + segment.header["pixels"]
             ledger.rate = pixels / seconds if seconds else 0.0
@@ -213,6 +258,8 @@ class Journal:
         Seconds that an entry may wait; by default `INTERVAL`.
     clock : callable
         Tells seconds.
+    written : callable, optional
+        Is called with entries that have been written.
 
     Attributes
     ----------
@@ -227,15 +274,19 @@ class Journal:
         *,
         interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        written: Callable[[Sequence[Done]], None] | None = None,
     ) -> None:
         self._store = store
         self._folder = folder
         self._interval = INTERVAL if interval is None else interval
         self._clock = clock
         self._started = self._flushed = clock()
-        taken = [int(item.key.rpartition("/")[2]) for item in store.listed(join(folder, "journal"))]
-        self._next = 1 + max(taken, default=0)
+        self._written = written
+        self._next = 1 + max((_span(item.key)[1] for item in store.listed(join(folder, "journal"))), default=0)
         self._waiting: list[Done] = []
+        self._to_merge: list[Segment] = []
+        self._bytes = 0
+        self._merged: deque[str] = deque()
         self.covered = 0
 
     def add(self, done: Done) -> bool:
@@ -269,10 +320,43 @@ class Journal:
             "at": time.time(),
             "damaged": [name for done in self._waiting for name in done.damaged],
         }
-        key = join(self._folder, "journal", f"{self._next:08d}")
-        self._store.put(key, encode(header, units, objects))
+        self._store.put(self._key(self._next), encode(header, units, objects))
         self._next += 1
         self.covered += pixels
-        self._waiting.clear()
+        written, self._waiting = self._waiting, []
         self._flushed = self._clock()
+        if self._written is not None:
+            self._written(written)
+        self._merge(Segment(header, units, objects))
         return True
+
+    def _merge(self, segment: Segment) -> None:
+        """Write the last segments as one, if they are enough, and delete some of those that were merged long ago."""
+        self._to_merge.append(segment)
+        self._bytes += segment.units.nbytes + segment.objects.nbytes
+        count = len(self._to_merge)
+        if count >= MERGE or self._bytes >= MERGE_BYTES:
+            if count > 1:
+                first, last = self._next - count, self._next - 1
+                self._store.put(f"{self._key(first)}-{last:08d}", _joined(self._to_merge))
+                self._merged += map(self._key, range(first, last + 1))
+            self._to_merge, self._bytes = [], 0
+        for _ in range(min(2, len(self._merged) - MERGE)):
+            with contextlib.suppress(StoreError):  # it counts no more, and goes when the build is published
+                self._store.delete(self._merged.popleft())
+
+    def _key(self, number: int) -> str:
+        return join(self._folder, "journal", f"{number:08d}")
+
+
+def _joined(found: Sequence[Segment]) -> bytes:
+    """Pack segments of one run into one, which says the same."""
+    header = {
+        **found[-1].header,
+        "pixels": sum(segment.header["pixels"] for segment in found),
+        "bytes": sum(segment.header["bytes"] for segment in found),
+        "damaged": [name for segment in found for name in segment.header["damaged"]],
+        "began": found[0].header["seconds"],
+    }
+    units = np.concatenate([segment.units for segment in found])
+    return encode(header, units, np.concatenate([segment.objects for segment in found]))

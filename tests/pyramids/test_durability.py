@@ -35,6 +35,7 @@ _PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
 def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that death finds builds at every stage, though they are quick."""
     monkeypatch.setattr(journal, "INTERVAL", 0.0)
+    monkeypatch.setattr(journal, "MERGE", 3)
     monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
 
 
