@@ -34,6 +34,7 @@ from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
 from pyramids.sources import ArraySource, RasterSource, open_zarr
 from pyramids.sources.raster import BAND_LAYOUTS
+from pyramids.sweep import Sweeper
 from pyramids.workers import Workers
 from pyramids.workshop import Workshop
 
@@ -202,13 +203,13 @@ def execute(
     store = store_module.open_store(target, create=True)
     claim_module.require_ours(store)
     report = Report(plan.work)
-    with Lease(store) as lease:
+    with Lease(store) as lease, Sweeper(store) as sweeper:
         claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)
         report.build = claim.name
         shop = Workshop(claim.plan, source, store, folder=claim.folder, ticket=lease.ticket)
         with contextlib.closing(shop):
             workers = Workers(shop, executor)
-            run = _Run(claim, shop, workers, report, lease, listener)
+            run = _Run(claim, shop, workers, report, lease, sweeper, listener)
             try:
                 if claim.state is State.PUBLISHED:
                     run.mend()
@@ -238,6 +239,8 @@ class _Run:
         What is told.
     lease : Lease
         Under which it is built.
+    sweeper : Sweeper
+        Deletes what no unit of work will take any more.
     listener : callable, optional
         Is called with the report after each entry of the journal.
     """
@@ -249,6 +252,7 @@ class _Run:
         workers: Workers,
         report: Report,
         lease: Lease,
+        sweeper: Sweeper,
         listener: Callable[[Report], None] | None,
     ) -> None:
         plan = self._plan = claim.plan
@@ -260,7 +264,8 @@ class _Run:
         self._report = report
         self._lease = lease
         self._listener = listener
-        self._journal = Journal(self._store, self._folder)
+        self._sweeper = sweeper
+        self._journal = Journal(self._store, self._folder, written=self._sweep)
         self._coordinator = Coordinator(
             plan,
             workers.submit,
@@ -306,6 +311,7 @@ class _Run:
 
     def publish(self) -> None:
         """Make the build visible."""
+        self._sweeper.finish()
         summaries = self._summaries()
         others = publish.write_beside(self._plan, self._store, summaries)
         reference = publish.write_manifest(
@@ -326,6 +332,14 @@ class _Run:
         self._shop.stop()
         if self._workers.are_elsewhere:
             self._lease.halt()
+
+    def _sweep(self, written: Sequence[Done]) -> None:
+        """Forget what was handed to blocks that are in the journal now."""
+        above = (done for done in written if done.block.level > self._plan.cut)
+        handovers = self._shop.handovers
+        self._sweeper.forget(
+            handovers.key(done.group, child) for done in above for child in walk.children(self._plan, done.block)
+        )
 
     def _told(self, done: Done) -> None:
         self._report.objects += len(done.records)
