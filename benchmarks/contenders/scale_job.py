@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 from child import run
+from simulation import BLOCK, MERCATOR_CELL, DescribedSource
 
 import pyramids
 from geozarr import Grid, Window
@@ -20,36 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BLOCK = 512  # pixels along a side of a source block
 MOSAIC_WIDTH = 4_008_000  # pixels around the equator: 10 m each
-MERCATOR_CELL = 10.0  # metres of EPSG:3857
-
-
-class DescribedSource:
-    """A raster of which nothing but its description is there: reading it is an error."""
-
-    resident_bytes = 0
-    has_alpha = False
-    block_shape = (BLOCK, BLOCK)
-
-    def __init__(self, name: str, grid: Grid, variable: pyramids.SourceVariable) -> None:
-        self.name = name
-        self.grid = grid
-        self.variables = (variable,)
-        self.fingerprint = name
-
-    def coverage(self) -> NDArray[np.bool_] | None:
-        """Nothing is known of where data lie, so all of it counts."""
-        return None
-
-    def read(
-        self,
-        window: Window,
-        slices: Sequence[pyramids.Slice],
-        out: NDArray[Any] | None = None,  # noqa: ARG002
-    ) -> pyramids.Pixels:
-        """Refuse."""
-        raise AssertionError(f"a plan has read {slices} of {window}")
 
 
 class SparseSource(DescribedSource):
