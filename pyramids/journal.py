@@ -228,6 +228,7 @@ class Ledger:
             ledger.size += int(segment.objects["length"].sum(dtype=np.uint64))
             ledger.damaged += segment.header["damaged"]
         every, values = np.concatenate(codes), np.concatenate(handed)
+        del codes[:], handed[:]  # what follows takes as much again
         unique, last = np.unique(every[::-1], return_index=True)
         ledger._codes.frombytes(unique.tobytes())
         ledger._handed.frombytes(values[::-1][last].tobytes())
