@@ -231,9 +231,14 @@ class Mapping:
 
     def _wrapped(self, longitudes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bring longitudes into the turn that starts at the western edge of the source (0 to 360, -180 to 180 ...)."""
-        west = self.source.bounds.xmin - SNAP * self.source.cell_size[0]
+        west, turn = self._west
         with np.errstate(invalid="ignore"):
-            return west + np.mod(longitudes - west, full_turn(self.source.crs))
+            return west + np.mod(longitudes - west, turn)
+
+    @cached_property
+    def _west(self) -> tuple[float, float]:
+        """Where the turn of the source begins, and how long it is."""
+        return self.source.bounds.xmin - SNAP * self.source.cell_size[0], full_turn(self.source.crs)
 
     def centres(self, window: Window) -> Positions:
         """Source positions of the centres of the target pixels of a window, shape `window.shape`."""

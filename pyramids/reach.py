@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyramids.sources.blocks import Blocks
 
 _POINTS = 17  # points of the lattice along a side, odd
+_DOWN, _ALONG = np.meshgrid(np.linspace(0, 1, _POINTS), np.linspace(0, 1, _POINTS), indexing="ij")
 _MARGIN = 8  # source pixels beside the error: kernels, and cells that lie askew
 _ERRORS = 4.0  # times the measured error: points between the checked ones may be further off
 _LOST = 0.25  # of the part's size: a lattice that describes itself no better says nothing
@@ -52,11 +53,7 @@ class Reach:
 
     def needed(self, window: Window) -> Window | None:
         """Pixels around the part of the source that a window needs; None where that cannot be told."""
-        rows, cols = np.meshgrid(
-            np.linspace(window.row, window.row_stop, _POINTS),
-            np.linspace(window.col, window.col_stop, _POINTS),
-            indexing="ij",
-        )
+        rows, cols = window.row + window.height * _DOWN, window.col + window.width * _ALONG
         found_cols, found_rows = self.plan.mapping.exact(cols, rows)
         margin = 0.0
         for positions in (found_cols, found_rows):
