@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 INTERVAL = 1.0  # seconds
 MERGE = 256  # segments
-MERGE_BYTES = 2**23  # of segments that wait to be merged: they are kept in memory
+MERGE_BYTES = 2**21  # of segments that wait to be merged: they are kept in memory, and copied some times
 READERS = 8  # requests at a time while a journal is read
 UNIT = np.dtype(
     [("group", "<u4"), ("level", "<u4"), ("row", "<u4"), ("col", "<u4"), ("length", "<u4"), ("crc32c", "<u4")]
