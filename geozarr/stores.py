@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
 # Names of what a put that was cut off leaves in a folder; obstore's own puts number theirs alike.
 _STAGED = re.compile(r".+#\d+")
+_FOLDER_TRIES = 100
 # ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
 FAILURES = (BaseError, OSError, ValueError)
 
@@ -340,11 +341,16 @@ def _write_file(path: str, data: bytes, *, create: bool) -> bool:
     """
     staged = f"{path}#{os.getpid()}{threading.get_ident()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    try:
-        file = os.open(staged, flags, 0o666)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - plain strings: this is called often
-        file = os.open(staged, flags, 0o666)
+    for attempt in range(_FOLDER_TRIES):
+        try:
+            file = os.open(staged, flags, 0o666)
+            break
+        except FileNotFoundError:
+            # Somebody who deletes the last file of the folder may take it away again.
+            if attempt == _FOLDER_TRIES - 1:
+                raise
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - plain strings: called often
     try:
         try:
             rest = memoryview(data)

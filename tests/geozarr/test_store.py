@@ -6,6 +6,7 @@ import math
 import os
 import struct
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -390,3 +391,24 @@ def test_what_dead_puts_have_left_is_swept_and_nothing_else(tmp_path: Path) -> N
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(
         [*kept, "lease/2#1", "a/note#x"]
     )
+
+
+def test_a_folder_that_others_empty_can_be_written_to(tmp_path: Path) -> None:
+    """Deleting the last file of a folder takes the folder away, just when another file is to go there."""
+    opened = store.open_store(tmp_path)
+    failures: list[BaseException] = []
+
+    def busy(name: str) -> None:
+        try:
+            for _ in range(300):
+                opened.put(f"a/b/{name}", b"x")
+                opened.delete(f"a/b/{name}")
+        except BaseException as error:  # noqa: BLE001 - it is looked at below
+            failures.append(error)
+
+    threads = [threading.Thread(target=busy, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
