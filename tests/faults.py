@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -144,3 +146,31 @@ def contents(store: Store) -> dict[str, bytes]:
         assert data is not None
         found[item.key] = data.data
     return found
+
+
+class FullDisk:
+    """Stands in for `os.write`: from one call on half of what is given fits, and then nothing, until there is room.
+
+    Parameters
+    ----------
+    at : int
+        Which call, counted from 0.
+    """
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self._lock = threading.Lock()
+        self._write = os.write
+        self.calls = 0
+        self.has_room = False
+
+    def __call__(self, file: int, data: bytes) -> int:
+        """Write, or fail as a full disk does."""
+        with self._lock:
+            number = self.calls
+            self.calls += 1
+        if number < self._at or self.has_room:
+            return self._write(file, data)
+        if number == self._at and len(data) > 1:
+            return self._write(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
