@@ -202,6 +202,7 @@ def execute(
         raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
     store = store_module.open_store(target, create=True)
     claim_module.require_ours(store)
+    workshop.require_same(plan, source)
     report = Report(plan.work)
     with Lease(store) as lease, Sweeper(store) as sweeper:
         claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)

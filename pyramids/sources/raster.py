@@ -4,11 +4,15 @@ Each thread reads through a handle of its own, since GDAL's are not to be shared
 (one strip or tile that is the whole image) is the exception: decoding it costs seconds and hundreds of megabytes, so
 all threads share one handle under a lock, and GDAL's cache is made large enough to keep the block until the last
 window has been read from it.
+
+Size and time of the file are looked at after each read, so that pixels of two states of it never meet in a pyramid.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import re
 import threading
 import warnings
@@ -31,7 +35,14 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from geozarr import crs as crs_module
-from geozarr.errors import ChunkReadError, MetadataError, ParameterError, StoreError, UnsupportedError
+from geozarr.errors import (
+    ChunkReadError,
+    MetadataError,
+    ParameterError,
+    SourceChangedError,
+    StoreError,
+    UnsupportedError,
+)
 from geozarr.grid import Grid
 from geozarr.window import Window
 from pyramids.sources.source import (
@@ -140,7 +151,10 @@ class RasterSource:
         self._lock = threading.Lock()
         self._shared: Any = None
         self._nodata = nodata
+        self._files = (self._path,)
+        before = _state(self._files)
         self._described = self._describe(bands)
+        self._states = before if len(self._files) == 1 else _state(self._files)
         _GDAL_CACHE.serve(self, self._described.storage.kept_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -170,8 +184,8 @@ class RasterSource:
 
     @property
     def fingerprint(self) -> str:
-        """Size and time of the file as they are now."""
-        return _fingerprint(self._path)
+        """Size and time of the file, and of those that a virtual one is made of, as they are now."""
+        return _fingerprint(self._files, _state(self._files))
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -233,6 +247,7 @@ class RasterSource:
         # An alpha band of bytes beside bytes comes along, so that its blocks are decoded with theirs.
         with_alpha = self._described.alpha_band if dtype == np.uint8 else None
         alpha = None
+        error: RasterioError | None = None
         try:
             with rasterio.Env(), self._handle() as dataset:  # an Env, 17 us, sends GDAL's warnings to the log
                 if with_alpha is not None:
@@ -242,10 +257,26 @@ class RasterSource:
                     values = dataset.read(numbers, window=target, out=out)
                     if self.has_alpha:
                         alpha = dataset.read_masks(self._mask_band, window=target)
-        except RasterioError as error:
+        except RasterioError as caught:
+            error = caught
+        self._require_same()  # first of all: a file that is being written anew looks damaged
+        if error is not None:
             where = f"bands {numbers}, rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
             raise ChunkReadError(self._path, where) from error
         return Pixels(values, self._valid(values, alpha, slices), alpha)
+
+    def _require_same(self) -> None:
+        """Refuse to go on with files that are not as they were when they were opened; costs a microsecond or two.
+
+        Raises
+        ------
+        SourceChangedError
+            If one of them differs in size or time, or is gone.
+        """
+        now = _state(self._files)
+        if now != self._states:
+            before = _fingerprint(self._files, self._states)
+            raise SourceChangedError(self._path, before=before, now=_fingerprint(self._files, now))
 
     def _valid(
         self, values: NDArray[Any], alpha: NDArray[np.uint8] | None, slices: Sequence[Slice]
@@ -294,6 +325,8 @@ class RasterSource:
         with rasterio.Env(), opened as dataset:
             grid = _grid_of(dataset, self._path)
             colours = dataset.colorinterp
+            if dataset.driver == "VRT":
+                self._files = (self._path, *(name for name in dataset.files if name != self._path))
             data_bands = [band for band in dataset.indexes if colours[band - 1] != ColorInterp.alpha]
             if not data_bands:
                 raise MetadataError(self._path, "bands", found=dataset.count, expected="at least one band of data")
@@ -490,9 +523,25 @@ def _as_axis(variables: tuple[SourceVariable, ...], bands: list[int], path: str)
     )
 
 
-def _fingerprint(path: str) -> str:
-    file = Path(path)
-    if not file.exists():
-        return path  # a virtual or remote path: named, but not watched
-    status = file.stat()
-    return f"{file.name} {status.st_size} {status.st_mtime_ns}"
+def _state(files: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
+    """Size and time of files; None for one that is virtual or remote: named, but not watched."""
+    found: list[tuple[int, int] | None] = []
+    for name in files:
+        try:
+            status = os.stat(name)  # noqa: PTH116 - a plain string: this is called with each read
+        except (OSError, ValueError):
+            found.append(None)
+        else:
+            found.append((status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+def _fingerprint(files: Sequence[str], states: Sequence[tuple[int, int] | None]) -> str:
+    """Name, size and time of a file; a hash of those of all files where there are several."""
+    texts = [
+        name if state is None else f"{Path(name).name} {state[0]} {state[1]}"
+        for name, state in zip(files, states, strict=True)
+    ]
+    if len(texts) == 1:
+        return texts[0]
+    return f"{Path(files[0]).name} and {len(files) - 1} more {hashlib.sha256(repr(texts).encode()).hexdigest()[:16]}"
