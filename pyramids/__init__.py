@@ -9,10 +9,12 @@ from pyramids.build import Report, build, execute, open_source
 from pyramids.plan import Plan
 from pyramids.planner import Options, make_plan
 from pyramids.sources import ArraySource, Axis, Pixels, RasterSource, Slice, Source, SourceVariable
+from pyramids.sources.damaged import Damage
 
 __all__ = [
     "ArraySource",
     "Axis",
+    "Damage",
     "Options",
     "Pixels",
     "Plan",

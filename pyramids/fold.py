@@ -208,6 +208,21 @@ def restore(method: str, dtype: np.dtype[Any], shape: tuple[int, int], arrays: d
     return found
 
 
+def undefined(accumulator: Accumulator, valid: int) -> int:
+    """Count the cells that have values but no result: infinities of both signs met, whose mean is no number.
+
+    Parameters
+    ----------
+    accumulator : Accumulator
+        Of any method.
+    valid : int
+        How many of its cells have a result, as `rounded` has told.
+    """
+    if isinstance(accumulator, Sums | Runs) and accumulator.dtype.kind == "f":
+        return accumulator.held - valid
+    return 0
+
+
 def check_method(method: str, dtype: np.dtype[Any]) -> None:
     """Refuse a method that is not there, or that does not go with a dtype.
 

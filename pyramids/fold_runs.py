@@ -75,6 +75,11 @@ class Runs:
         """Memory of the arrays, in bytes, with the room that is kept for growing."""
         return self.start.nbytes + self.length.nbytes + self.values.nbytes + self.counts.nbytes
 
+    @property
+    def held(self) -> int:
+        """Cells under which there is any value."""
+        return int(np.count_nonzero(self.length))
+
     def add_finest(self, values: Array, valid: Mask, *, row: int, col: int) -> None:
         """Count the values of 2 x 2 finest ones for each cell from (row, col) on.
 

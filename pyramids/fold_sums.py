@@ -60,6 +60,11 @@ class Sums:
         """Memory of the arrays, in bytes."""
         return self.total.nbytes + self.weight.nbytes
 
+    @property
+    def held(self) -> int:
+        """Cells under which there is any value."""
+        return int(np.count_nonzero(self.weight))
+
     def add_finest(self, values: Array, valid: Mask, *, row: int, col: int) -> None:
         """Fold 2 x 2 finest values into each cell from (row, col) on."""
         check_finest(self, values, valid, row=row, col=col)

@@ -35,6 +35,7 @@ import numpy as np
 from geozarr.errors import StoreError
 from geozarr.manifest import Entry
 from geozarr.store import join
+from pyramids.sources.damaged import Damage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,8 +73,10 @@ class Done:
         Objects that it stored.
     pixels : int
         Pixels of the finest level that it computed, over all slices.
-    damaged : tuple of str
+    damaged : tuple of Damage
         Blocks of the source that could not be read and were taken for missing.
+    undefined : int
+        Cells that it stored without a result, infinities of both signs having met there.
     stages : dict
         CPU seconds by stage; not journalled.
     """
@@ -83,7 +86,8 @@ class Done:
     handed: Entry
     records: tuple[Record, ...] = ()
     pixels: int = 0
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[Damage, ...] = ()
+    undefined: int = 0
     stages: dict[str, float] = field(default_factory=dict)
 
 
@@ -95,7 +99,8 @@ class Segment:
     ----------
     header : dict
         `pixels` that these entries stand for, `covered` pixels so far (computed, found done or left out), `bytes` of
-        these objects, `seconds` of this run so far, `at` (time since the epoch), `damaged` blocks; of merged segments
+        these objects, `seconds` of this run so far, `at` (time since the epoch), `damaged` blocks as pairs of array
+        and chunk, `undefined` cells as pairs of a unit's number in the segment and their count; of merged segments
         `began`, the `seconds` of the first of them.
     units : ndarray of UNIT
         Units of work.
@@ -187,8 +192,10 @@ class Ledger:
     ----------
     pixels, covered, objects, size : int
         Pixels computed, and covered when the last segment was written; objects and bytes stored.
-    damaged : list of str
-        Blocks of the source that were taken for missing.
+    damaged : list of Damage
+        Blocks of the source that were taken for missing, each once.
+    undefined : dict
+        Cells without a result, by the code of the unit that stored them.
     segments : int
         Segments that were read.
     rate : float
@@ -199,7 +206,8 @@ class Ledger:
     covered: int = 0
     objects: int = 0
     size: int = 0
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[Damage] = field(default_factory=list)
+    undefined: dict[int, int] = field(default_factory=dict)
     segments: int = 0
     rate: float = 0.0
     _codes: array[int] = field(default_factory=lambda: array("Q"))
@@ -211,6 +219,7 @@ class Ledger:
         ledger = cls()
         codes, handed = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         seconds, pixels = 0.0, 0
+        damaged: dict[Damage, None] = {}
         for segment in found:
             units = segment.units
             number = units["group"].astype(np.uint64) << np.uint64(6) | units["level"].astype(np.uint64)
@@ -226,7 +235,14 @@ class Ledger:
             ledger.rate = pixels / seconds if seconds else 0.0
             ledger.objects += len(segment.objects)
             ledger.size += int(segment.objects["length"].sum(dtype=np.uint64))
-            ledger.damaged += segment.header["damaged"]
+            damaged |= dict.fromkeys(Damage(*pair) for pair in segment.header["damaged"])
+            undefined = dict(segment.header.get("undefined", ()))
+            for position, unit in enumerate(number.tolist() if undefined or ledger.undefined else ()):
+                if position in undefined:
+                    ledger.undefined[unit] = undefined[position]
+                else:
+                    ledger.undefined.pop(unit, None)
+        ledger.damaged = list(damaged)
         every, values = np.concatenate(codes), np.concatenate(handed)
         del codes[:], handed[:]  # what follows takes as much again
         unique, last = np.unique(every[::-1], return_index=True)
@@ -319,7 +335,8 @@ class Journal:
             "bytes": int(objects["length"].sum(dtype=np.uint64)),
             "seconds": now - self._started,
             "at": time.time(),
-            "damaged": [name for done in self._waiting for name in done.damaged],
+            "damaged": [list(damage) for done in self._waiting for damage in done.damaged],
+            "undefined": [[at, done.undefined] for at, done in enumerate(self._waiting) if done.undefined],
         }
         self._store.put(self._key(self._next), encode(header, units, objects))
         self._next += 1
@@ -352,11 +369,17 @@ class Journal:
 
 def _joined(found: Sequence[Segment]) -> bytes:
     """Pack segments of one run into one, which says the same."""
+    starts = itertools.accumulate((len(segment.units) for segment in found), initial=0)
     header = {
         **found[-1].header,
         "pixels": sum(segment.header["pixels"] for segment in found),
         "bytes": sum(segment.header["bytes"] for segment in found),
-        "damaged": [name for segment in found for name in segment.header["damaged"]],
+        "damaged": [pair for segment in found for pair in segment.header["damaged"]],
+        "undefined": [
+            [start + at, count]
+            for start, segment in zip(starts, found, strict=False)
+            for at, count in segment.header["undefined"]
+        ],
         "began": found[0].header["seconds"],
     }
     units = np.concatenate([segment.units for segment in found])

@@ -26,6 +26,7 @@ from geozarr.window import Window
 from pyramids import chunking
 from pyramids.control import Mapping
 from pyramids.shards import Codec
+from pyramids.sources.damaged import ERROR, NODATA
 from pyramids.sources.source import Axis, Slice
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Plan:
         What a user should know about the choices made.
     processes : int
         Processes that do units of work.
+    damaged : str
+        What is done about a block of the source that cannot be read: "error", or "nodata".
     """
 
     source: PlannedSource
@@ -150,6 +153,7 @@ class Plan:
     peak: int
     notes: tuple[str, ...] = ()
     processes: int = 1
+    damaged: str = ERROR
 
     def __eq__(self, other: object) -> bool:
         return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
@@ -288,6 +292,7 @@ class Plan:
             "memory": self.memory,
             "peak": self.peak,
             "notes": list(self.notes),
+            "damaged": self.damaged,
         }
 
     def __str__(self) -> str:
@@ -313,6 +318,7 @@ def from_document(document: dict[str, Any]) -> Plan:
         footprint=Window(**document["footprint"]),
         notes=tuple(document["notes"]),
         processes=document.get("processes", 1),
+        damaged=document.get("damaged", ERROR),
         **{name: document[name] for name in simple},
     )
 
@@ -408,6 +414,8 @@ def _describe(plan: Plan) -> list[str]:
         )
     side = f"chunks of {plan.chunk} x {plan.chunk} px" + (f" in shards of {plan.shard} px" if plan.shard else "")
     most = plan.predicted
+    if plan.damaged == NODATA:
+        lines.append("damaged    blocks of the source that cannot be read are taken for missing")
     lines += [
         f"storage    {side}, blosc zstd",
         f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",

@@ -19,7 +19,7 @@ from geozarr.conventions import multiscales
 from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from pyramids import chunking, fold, footprint, shards, warp
 from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
-from pyramids.sources import blocks
+from pyramids.sources import blocks, damaged
 
 if TYPE_CHECKING:
     from geozarr.grid import Bounds
@@ -69,6 +69,9 @@ class Options:
         Processes that share the work; they need a source and a target that each of them can open.
     memory : int
         Bytes that the build may use, all processes together.
+    damaged : str
+        What is done about a block of the source that cannot be read: "error" ends the build, "nodata" takes the block
+        for missing and lists it in the report.
     """
 
     tms: str = "WebMercatorQuad"
@@ -83,6 +86,7 @@ class Options:
     workers: int | None = None
     processes: int = 1
     memory: int = DEFAULT_MEMORY
+    damaged: str = damaged.ERROR
 
 
 def make_plan(source: Source, options: Options | None = None) -> Plan:
@@ -118,6 +122,8 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         if count < 1:
             raise ParameterError(name, found=count, expected="at least 1")
     memory = options.memory // options.processes
+    if options.damaged not in damaged.CHOICES:
+        raise ParameterError("damaged", found=options.damaged, expected=f"one of {', '.join(damaged.CHOICES)}")
     notes: list[str] = []
     if options.tms == NATIVE:
         levels, chunk, reach, ratio = _native(source, options)
@@ -145,7 +151,7 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         processes=options.processes,
     )
     choice = chunking.choose(work, chunk=chunk, shards=shards, memory=memory)
-    return Plan(
+    plan = Plan(
         source=PlannedSource(source.name, source.fingerprint, source.grid),
         levels=levels,
         variables=variables,
@@ -162,7 +168,31 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         peak=choice.peak,
         notes=tuple(notes),
         processes=options.processes,
+        damaged=options.damaged,
     )
+    _check_damage(plan)
+    return plan
+
+
+def _check_damage(plan: Plan) -> None:
+    """Refuse to take damaged blocks for missing where the pyramid cannot say that they are.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot.
+    """
+    if plan.damaged == damaged.ERROR:
+        return
+    expected = "a value that means no data (nodata)"
+    for variable in plan.data_variables:
+        if variable.nodata is None and not variable.uses_alpha:
+            raise ParameterError("damaged", found=f"nodata for {variable.name}, which has none", expected=expected)
+    # One mask serves all of them, and only who reads them all at once can tell what is missing in any.
+    masked = [group for group in plan.groups if any(plan.variables[index].uses_alpha for index, _ in group)]
+    if len(masked) > 1:
+        found = f"nodata for {sum(map(len, masked))} slices under one alpha, not read together"
+        raise ParameterError("damaged", found=found, expected=f"{expected}, or more memory")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from geozarr import levels as levels_module
 from geozarr import manifest
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
+from geozarr.errors import MetadataError
 from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
 from pyramids import metadata
@@ -155,8 +156,23 @@ def _gathered(
         yield *place, lengths, checksums
 
 
-def write_root(plan: Plan, store: Store, summaries: Mapping[str, Summary | None], reference: Reference) -> None:
+def write_root(
+    plan: Plan,
+    store: Store,
+    summaries: Mapping[str, Summary | None],
+    reference: Reference,
+    remarks: Mapping[str, Any] | None = None,
+) -> None:
     """Publish: make all durable, then write the root document in one put, and make that durable.
+
+    Parameters
+    ----------
+    plan, store, summaries
+        As for `write_beside`.
+    reference : Reference
+        Of the manifest.
+    remarks : mapping, optional
+        What else is left beside the time of publication: JSON values.
 
     Raises
     ------
@@ -165,11 +181,31 @@ def write_root(plan: Plan, store: Store, summaries: Mapping[str, Summary | None]
     """
     root, _ = metadata.node_documents(plan, summaries)
     root["attributes"][manifest.ATTRIBUTE] = reference.to_attribute()
-    stamp = {"published": time.time()}
-    store.put(join(build_folder(reference.build), PUBLISHED), store_module.encode_document(stamp))
+    stamp = {"published": time.time(), **(remarks or {})}
+    store.put(_stamp_key(reference.build), store_module.encode_document(stamp))
     store.sync()
     store_module.write_document(store, "", root)
     store.sync()
+
+
+def remarks_of(store: Store, name: str) -> dict[str, Any]:
+    """Read what was left with the time of publication; nothing where that is lost or malformed.
+
+    Raises
+    ------
+    StoreError
+        If the store fails.
+    """
+    key = _stamp_key(name)
+    data = store_module.read_bytes(store, key, most=store_module.MAX_DOCUMENT)
+    try:
+        return {} if data is None else store_module.decode_document(data, node=key)
+    except MetadataError:
+        return {}
+
+
+def _stamp_key(name: str) -> str:
+    return join(build_folder(name), PUBLISHED)
 
 
 def forget_work(store: Store, name: str) -> None:

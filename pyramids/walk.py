@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyramids.scratch import Scratch
     from pyramids.sources import Slice
     from pyramids.sources.blocks import Blocks, Piece
+    from pyramids.sources.damaged import Damage
     from pyramids.statistics import Summary
 
 
@@ -81,6 +82,10 @@ class Outcome:
         Encoded chunks of shards that reach beyond the block.
     records : list of Record
         What was stored.
+    damaged : tuple of Damage
+        Blocks of the source that could not be read and were taken for missing.
+    undefined : int
+        Cells without a result though there are values under them, see `fold.undefined`.
     """
 
     quarters: list[Accumulator | None] = field(default_factory=list)
@@ -88,6 +93,8 @@ class Outcome:
     histograms: list[tuple[NDArray[np.intp], NDArray[np.int64]]] = field(default_factory=list)
     pending: Pending = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    damaged: tuple[Damage, ...] = ()
+    undefined: int = 0
 
 
 @dataclass(frozen=True)
@@ -383,6 +390,7 @@ class _Climber:
         self._meter = Meter(progress)
         self.tracks = tracks_of(plan, group)
         self._objects = Objects(plan, self.tracks, store, self._meter)
+        self._undefined = 0
         self._histograms = [
             scratch.array(f"histogram {number}", (statistics.BINS,), np.int64) for number in range(len(self.tracks))
         ]
@@ -433,6 +441,7 @@ class _Climber:
                 count = accumulator.rounded(
                     values, valid, nodata=variable.fill_value, is_nodata=not variable.uses_alpha
                 )
+                self._undefined += fold.undefined(accumulator, count)
             is_whole = count == window.size
             self._objects.add(block.level, number, window, values, valid, is_whole=is_whole, scratch=self._scratch)
         self._objects.complete(block.level, block.row, block.col)
@@ -450,6 +459,7 @@ class Walker(_Climber):
     def __init__(self, plan: Plan, group: tuple[Slice, ...], *, surroundings: Surroundings, scratch: Scratch) -> None:
         super().__init__(plan, group, store=surroundings.store, progress=surroundings.progress, scratch=scratch)
         self._blocks = surroundings.blocks
+        self._damaged: set[Damage] = set()
         self._to_come: list[Subtree] = []  # finest blocks, the next one last
         self._ahead: tuple[Window, Positions, Window] | None = None
 
@@ -466,7 +476,15 @@ class Walker(_Climber):
         if not has_parent and subtree == apex(self._plan):
             self._objects.complete_all()
         self._meter.report()
-        return Outcome(quarters, summaries, self._sparse_histograms(), self._objects.pending, self._objects.records)
+        return Outcome(
+            quarters,
+            summaries,
+            self._sparse_histograms(),
+            self._objects.pending,
+            self._objects.records,
+            damaged=tuple(sorted(self._damaged)),
+            undefined=self._undefined,
+        )
 
     def _visit(
         self,
@@ -555,7 +573,7 @@ class Walker(_Climber):
 
     def _native(self, window: Window) -> Any:
         self._read_ahead()
-        piece = self._blocks.read(window, self._group, self._scratch)
+        piece = self._blocks.read(window, self._group, self._scratch, self._damaged)
         if piece is None:
             return None
         values, valid = self._block_arrays(window)
@@ -618,7 +636,9 @@ class Walker(_Climber):
             ]
             written = [self._warp(part, block, values, valid, alpha, is_clear=True) for part in parts]
             return any(written)
-        piece = None if needed.is_empty else self._blocks.read(needed, self._group, self._scratch)
+        piece = None
+        if not needed.is_empty:
+            piece = self._blocks.read(needed, self._group, self._scratch, self._damaged)
         if piece is None:
             return False
         with self._meter.stage("warp"):
@@ -674,8 +694,8 @@ class Walker(_Climber):
             "window": piece.window,
             "where": where,
             "turn": self._plan.mapping.turn,
-            "place": (place.row, place.col),
         }
+        start = (place.row, place.col)
         warp.resample(
             piece.values,
             piece.valid,
@@ -683,12 +703,14 @@ class Walker(_Climber):
             nodata=[variable.fill_value for variable in variables[: len(self._group)]],
             is_nodata=not variables[0].uses_alpha,
             out=(values, valid),
+            place=start,
             **common,
         )
+        here = place.slices
+        self._undefined += warp.undefined(piece.values, piece.valid, valid[(..., *here)], method=method, **common)
         if alpha is None:
             return
         number = self._alpha_slice
-        here = place.slices
         if piece.alpha is None:
             alpha[1][here] = valid[number][here]
             alpha[0][here] = valid[number][here]
@@ -702,6 +724,7 @@ class Walker(_Climber):
             nodata=[variables[-1].fill_value],
             is_nodata=False,
             out=(alpha[0][None], alpha[1][None]),
+            place=start,
             **common,
         )
 
@@ -767,7 +790,14 @@ class Joiner(_Climber):
         if block == apex(self._plan):
             self._objects.complete_all()
         self._meter.report()
-        return Outcome(handed, summaries, self._sparse_histograms(), self._objects.pending, self._objects.records)
+        return Outcome(
+            handed,
+            summaries,
+            self._sparse_histograms(),
+            self._objects.pending,
+            self._objects.records,
+            undefined=self._undefined,
+        )
 
     def _put_together(
         self,

@@ -35,6 +35,7 @@ AREA_MARGIN = 1
 Array: TypeAlias = "NDArray[Any]"
 Mask: TypeAlias = "NDArray[np.bool_]"
 
+_WEIGHING = ("bilinear", "cubic", "lanczos", "average", "sum", "median")  # that add values up: infinities can meet
 _EVERYWHERE = np.ones((1, 1, 1), np.bool_)  # stands for the mask of a window in which all is valid
 
 
@@ -120,6 +121,45 @@ def resample(
     else:
         points.resample(method, source, where.lattice, target, fill, rules)
     return out
+
+
+def undefined(
+    values: Array,
+    valid: Mask | None,
+    found: Mask,
+    *,
+    window: Window,
+    where: Positions,
+    method: str,
+    turn: tuple[float, float] = (0.0, 0.0),
+) -> int:
+    """Count the target pixels that have no result because infinities met, whose mean is no number.
+
+    They are told from pixels without data by resampling once more with zeros in place of the infinities; where there
+    are none, as nearly always, nothing is resampled.
+
+    Parameters
+    ----------
+    values, valid, window, where, method, turn
+        As for `resample`.
+    found : ndarray of bool, shape (slice, row, col)
+        The mask that it has written.
+    """
+    if values.dtype.kind != "f" or method not in _WEIGHING:
+        return 0
+    count = 0
+    for number, plane in enumerate(values):
+        if found[number].all():
+            continue
+        is_infinite = np.isinf(plane)
+        if not is_infinite.any():
+            continue
+        calm = np.where(is_infinite, values.dtype.type(0), plane)[np.newaxis]
+        mask = None if valid is None else valid[min(number, len(valid) - 1)][np.newaxis]
+        how: dict[str, Any] = {"window": window, "where": where, "method": method, "turn": turn}
+        _, held = resample(calm, mask, nodata=[0], is_nodata=False, **how)
+        count += int(np.count_nonzero(held[0] & ~found[number]))
+    return count
 
 
 def check_method(method: str, dtype: np.dtype[Any]) -> None:

@@ -14,13 +14,15 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from geozarr.window import Window
 from pyramids import chunking
 from pyramids.scratch import BufferPool
+from pyramids.sources import damaged as damaged_module
+from pyramids.sources.damaged import ERROR, Damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyramids.scratch import Scratch
-    from pyramids.sources.source import Slice, Source
+    from pyramids.sources.source import Pixels, Slice, Source
 
 CELL_PIXELS = 512 * 512  # at least: a call for less costs more than the pixels
 WINDOWED = (512, 512)  # of a source that keeps its one large block itself
@@ -62,6 +64,13 @@ class Piece:
         return chunking.CELL_OVERHEAD + sum(array.nbytes for array in arrays if array is not None)
 
 
+class _Cell(NamedTuple):
+    """What is kept of a cell: its pixels, None where none holds data, and what could not be read of it."""
+
+    piece: Piece | None
+    damaged: tuple[Damage, ...] = ()
+
+
 def cell_shape(source: Source) -> tuple[int, int]:
     """Rows and columns of a cell: native blocks, as many as make `CELL_PIXELS`."""
     rows, cols = WINDOWED if source.resident_bytes else source.block_shape
@@ -86,16 +95,19 @@ class Blocks:
         Bytes that may be kept. Each thread may hold one cell beyond it.
     readers : int
         Threads that read ahead.
+    damaged : str
+        What is done about a block that cannot be read: "error", or "nodata" to take it for missing.
     """
 
-    def __init__(self, source: Source, *, capacity: int, readers: int = 1) -> None:
+    def __init__(self, source: Source, *, capacity: int, readers: int = 1, damaged: str = ERROR) -> None:
         self._is_closed = False
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._source = source
         self._capacity = capacity
+        self._read = _read_all if damaged == ERROR else damaged_module.read
         self._cell = cell_shape(source)
         self._block = source.block_shape
-        self._cells: OrderedDict[tuple[object, int, int], Future[Piece | None]] = OrderedDict()
+        self._cells: OrderedDict[tuple[object, int, int], Future[_Cell]] = OrderedDict()
         self._lock = threading.Lock()
         self._kept = 0
         self._pool = BufferPool()
@@ -144,7 +156,9 @@ class Blocks:
     def _covered(self) -> NDArray[np.bool_] | None:
         return self._source.coverage()
 
-    def read(self, window: Window, slices: Sequence[Slice], scratch: Scratch) -> Piece | None:
+    def read(
+        self, window: Window, slices: Sequence[Slice], scratch: Scratch, damaged: set[Damage] | None = None
+    ) -> Piece | None:
         """Read slices in a window of the source.
 
         Parameters
@@ -155,6 +169,8 @@ class Blocks:
             As for `Source.read`; always the same object for the same slices.
         scratch : Scratch
             Holds the pixels where they come from several cells, until the next call.
+        damaged : set of Damage, optional
+            Is told what could not be read and was taken for missing.
 
         Returns
         -------
@@ -164,17 +180,19 @@ class Blocks:
         Raises
         ------
         ChunkReadError
-            If the source cannot be read.
+            If the source cannot be read, and damage is an error.
         """
         if not self.may_hold(window):
             return None
         parts = [self._get(row, col, slices) for row, col in self._cells_of(window)]
-        found = [part for part in parts if part is not None]
+        if damaged is not None:
+            damaged.update(*(part.damaged for part in parts))
+        found = [part.piece for part in parts if part.piece is not None]
         if len(found) == len(parts) == 1:
             return found[0]
         return _joined(found, window, scratch, is_whole=len(found) == len(parts)) if found else None
 
-    def _get(self, row: int, col: int, slices: Sequence[Slice]) -> Piece | None:
+    def _get(self, row: int, col: int, slices: Sequence[Slice]) -> _Cell:
         key = (slices, row, col)
         with self._lock:
             entry = self._cells.get(key)
@@ -187,19 +205,19 @@ class Blocks:
             return entry.result()
         started = time.thread_time()
         try:
-            piece = self._decode(row, col, slices)
+            cell = self._decode(row, col, slices)
         except BaseException as error:
             entry.set_exception(error)  # first of all: others wait for it
             with self._lock:
                 self._cells.pop(key, None)
             raise
-        entry.set_result(piece)
+        entry.set_result(cell)
         with self._lock:
             self.decoded += 1
             self.seconds += time.thread_time() - started
-            self._kept += _size(piece)
+            self._kept += _size(cell.piece)
             self._forget()
-        return piece
+        return cell
 
     def _forget(self) -> None:
         """Drop what was used longest ago, until the rest fits; cells that are being decoded stay."""
@@ -207,20 +225,27 @@ class Blocks:
             key = next((key for key, entry in self._cells.items() if entry.done()), None)
             if key is None:
                 return
-            self._kept -= _size(self._cells.pop(key).result())
+            self._kept -= _size(self._cells.pop(key).result().piece)
 
-    def _decode(self, row: int, col: int, slices: Sequence[Slice]) -> Piece | None:
+    def _decode(self, row: int, col: int, slices: Sequence[Slice]) -> _Cell:
         rows, cols = self._cell
         window = Window(row * rows, col * cols, rows, cols).intersect(self._source.grid.window)
         if not self.may_hold(window):
-            return None
+            return _Cell(None)
         dtype = self._source.variables[slices[0].variable].dtype
-        pixels = self._source.read(window, slices, out=self._pool.array((len(slices), *window.shape), dtype))
+        memory = self._pool.array((len(slices), *window.shape), dtype)
+        pixels, damaged = self._read(self._source, window, slices, memory)
         count = np.count_nonzero(pixels.valid)
         if count == 0:
-            return None
+            return _Cell(None, damaged)
         valid = None if count == pixels.valid.size else np.ascontiguousarray(pixels.valid)
-        return Piece(window, np.ascontiguousarray(pixels.values), valid, pixels.alpha)
+        return _Cell(Piece(window, np.ascontiguousarray(pixels.values), valid, pixels.alpha), damaged)
+
+
+def _read_all(
+    source: Source, window: Window, slices: Sequence[Slice], out: NDArray[Any]
+) -> tuple[Pixels, tuple[Damage, ...]]:
+    return source.read(window, slices, out=out), ()
 
 
 def _size(piece: Piece | None) -> int:
