@@ -33,6 +33,7 @@ from pyramids.objects import Record, array_objects
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
 from pyramids.sources import ArraySource, RasterSource, open_zarr
+from pyramids.sources.damaged import Damage
 from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.sweep import Sweeper
 from pyramids.workers import Workers
@@ -72,6 +73,10 @@ class Report:
         Objects that an earlier run had stored and that were lost or damaged, by key.
     build : str
         Name of the build.
+    damaged : list of Damage
+        Blocks of the source that could not be read and were taken for missing, in this run or before.
+    undefined : int
+        Cells, over all levels, that are no data because infinities of both signs met there.
     """
 
     work: int
@@ -81,6 +86,8 @@ class Report:
     stages: dict[str, float] = field(default_factory=dict)
     mended: list[str] = field(default_factory=list)
     build: str = ""
+    damaged: list[Damage] = field(default_factory=list)
+    undefined: int = 0
 
 
 def open_source(
@@ -267,6 +274,8 @@ class _Run:
         self._listener = listener
         self._sweeper = sweeper
         self._journal = Journal(self._store, self._folder, written=self._sweep)
+        self._unread: set[Damage] = set()
+        self._undefined: dict[int, int] = {}
         self._coordinator = Coordinator(
             plan,
             workers.submit,
@@ -281,6 +290,7 @@ class _Run:
     def build(self) -> None:
         """Do all that the journal does not have, and mend what it has and is not there."""
         before = ledger = self._ledger()
+        self._remark(ledger.damaged, ledger.undefined)
         while True:
             try:
                 self._coordinator.run(ledger)
@@ -288,6 +298,7 @@ class _Run:
             except LostHandoverError as lost:
                 self._coordinator.redo(lost.group, lost.block)
                 ledger = self._ledger()
+        self._report.damaged.sort()
         self._tell()
         if len(before):
             self._restore(self._damaged(self._journalled(before)))
@@ -297,6 +308,9 @@ class _Run:
         reference = manifest.reference_of(store_module.read_tree(self._store).attributes())
         assert reference is not None, "the claim has found it"
         known = Manifest(self._store, reference)
+        remarks = publish.remarks_of(self._store, self._name)
+        self._remark((Damage(*pair) for pair in remarks.get("damaged", ())), {})
+        undefined = remarks.get("undefined", 0)
         numbers = {array_objects(self._plan, place).path: place for place in range(self._array_count)}
         stored = (
             Record(numbers[path], number, *entry)
@@ -309,6 +323,7 @@ class _Run:
             self._report.mended += damaged
             publish.restore_beside(self._plan, self._store, damaged)
         self._report.computed = self._plan.work
+        self._report.undefined = undefined
 
     def publish(self) -> None:
         """Make the build visible."""
@@ -318,7 +333,9 @@ class _Run:
         reference = publish.write_manifest(
             self._plan, self._store, self._name, others, lambda: journal.segments(self._store, self._folder)
         )
-        publish.write_root(self._plan, self._store, summaries, reference)
+        report = self._report
+        remarks = {"damaged": [list(damage) for damage in report.damaged], "undefined": report.undefined}
+        publish.write_root(self._plan, self._store, summaries, reference, remarks)
         publish.forget_work(self._store, self._name)
 
     @property
@@ -347,7 +364,16 @@ class _Run:
         self._report.size += sum(record.length for record in done.records)
         for name, seconds in done.stages.items():
             self._report.stages[name] = self._report.stages.get(name, 0.0) + seconds
+        self._remark(done.damaged, {journal.code(done.group, done.block): done.undefined})
         self._tell()
+
+    def _remark(self, damaged: Iterable[Damage], undefined: dict[int, int]) -> None:
+        """Take note of what the report says beside the count; a unit that is done twice counts once."""
+        new = set(damaged) - self._unread
+        self._unread |= new
+        self._report.damaged += sorted(new)
+        self._undefined |= {unit: count for unit, count in undefined.items() if count or unit in self._undefined}
+        self._report.undefined = sum(self._undefined.values())
 
     def _tell(self) -> None:
         self._report.computed = self._journal.covered

@@ -93,7 +93,9 @@ class Workshop:
         self._is_stopped = False
         self._open = contextlib.ExitStack()
         self._open.enter_context(heap.kept())
-        self.blocks = self._open.enter_context(Blocks(source, capacity=planned.cache, readers=planned.workers))
+        self.blocks = self._open.enter_context(
+            Blocks(source, capacity=planned.cache, readers=planned.workers, damaged=planned.damaged)
+        )
         self.handovers = Handovers(planned, store, folder, capacity=planned.cache // 4)
         self._scratch = ScratchPool()
         self._lock = threading.Lock()
@@ -195,7 +197,9 @@ class Workshop:
             records = tuple(found.records)
             handed = self.handovers.put(unit.group, unit.block, found)
         progress.spent({"decode": self._decoding()})
-        return Done(unit.group, unit.block, handed, records, pixels, stages=progress.stages)
+        return Done(
+            unit.group, unit.block, handed, records, pixels, found.damaged, found.undefined, stages=progress.stages
+        )
 
     def damaged(self, records: Sequence[Record]) -> list[Record]:
         """Compare objects with what is known of them; return those that are not so.
