@@ -19,6 +19,7 @@ from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
 from pyramids.cluster import Cluster, connected
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
+from pyramids.sources.damaged import CHOICES, ERROR
 from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.status import status
 
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+_DAMAGE_SHOWN = 1000  # lines; a report in Python has them all
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Exit statuses: what the caller can do about it. 2 is click's own for bad arguments.
 REFUSED = 2
+GAPS = 3
 FAILED = 4
 BUSY = 5
 
@@ -192,6 +195,13 @@ class _Rate(ProgressColumn):
     "--memory", type=_Size(), default=DEFAULT_MEMORY, show_default="1G", help="Memory that the build may use."
 )
 @click.option(
+    "--damaged",
+    type=click.Choice(CHOICES),
+    default=ERROR,
+    show_default=True,
+    help="A block of the source that cannot be read ends the build, or is no data: then it is listed, with status 3.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Replace a pyramid that this tool built. Anything else is never touched."
 )
 @click.option(
@@ -206,9 +216,9 @@ class _Rate(ProgressColumn):
 def main(source: str, target: str | None, **given: Any) -> None:
     """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file or a Zarr store.
 
-    Ends with 0 when the pyramid is published; 2 on a bad source, option or target, before anything is written; 4 when
-    the build failed on its way, and --resume goes on; 5 when somebody else is building there; 130 or 143 when it was
-    stopped.
+    Ends with 0 when the pyramid is published; 2 on a bad source, option or target, before anything is written; 3 when
+    it is published without the blocks of the source that are damaged (--damaged nodata); 4 when the build failed on its
+    way, and --resume goes on; 5 when somebody else is building there; 130 or 143 when it was stopped.
     """
     if given["status"]:
         _tell_status(target or source)
@@ -249,6 +259,20 @@ def main(source: str, target: str | None, **given: Any) -> None:
         click.echo(f"spent      CPU seconds: {spent}")
         shown = "geozarr-check" if options.tms == NATIVE else "geozarr-serve"
         click.echo(f"next       {shown} {target}")
+    if report.undefined and not given["quiet"]:
+        click.echo(f"undefined  {report.undefined:,} pixels of all levels: no data, since infinities of both signs met")
+    if report.damaged:
+        _tell_damage(report)
+        sys.exit(GAPS)
+
+
+def _tell_damage(report: Report) -> None:
+    for damage in report.damaged[:_DAMAGE_SHOWN]:
+        click.echo(f"geozarr-build: damaged: {damage.array}: {damage.chunk}", err=True)
+    if len(report.damaged) > _DAMAGE_SHOWN:
+        click.echo(f"geozarr-build: damaged: and {len(report.damaged) - _DAMAGE_SHOWN:,} more", err=True)
+    text = f"geozarr-build: published, with {len(report.damaged):,} damaged blocks of the source as no data"
+    click.echo(text, err=True)
 
 
 def _hands(given: dict[str, Any], cluster: Cluster | None) -> dict[str, int]:
