@@ -1,4 +1,4 @@
-"""The manifest of a pyramid: length and crc32c of every stored object, so that "empty" and "lost" can be told apart.
+"""The manifest of a pyramid: length and crc32 of every stored object, so that "empty" and "lost" can be told apart.
 
     .build/<build>/manifest.json        which arrays there are, and their pieces; objects beside the data one by one
     .build/<build>/manifest/<array>/<n> a piece: `PIECE` objects of one array, numbered in C order of the object grid
@@ -7,6 +7,9 @@ The root document of the pyramid names the manifest with its length and checksum
 a piece its objects: whoever trusts the root document can check every byte below it. A piece that is not named holds
 no object, and an entry of length 0 says that the object is not stored because all of its cells are fill. To look up an
 object is arithmetic and, the first time, the read of one piece.
+
+The checksum is zlib's CRC-32. CRC-32C would be blind: chunks in shards end with their own CRC-32C, and that of a
+message with its CRC behind it is a constant, so that all shards whose chunks have the same lengths would be one.
 
 A piece is 4-byte little-endian lengths, then checksums, packed by zlib: 35 million objects take about 200 MB.
 """
@@ -20,7 +23,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 
 from geozarr.errors import ChunkReadError, LimitError, MetadataError, UnsupportedError
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from geozarr.stores import Store
 
-FORMAT = 1
+FORMAT = 2
 BUILDS = ".build"  # the folder that holds what builds leave beside a pyramid
 ATTRIBUTE = "geozarr_pyramids"  # of the root group: which build this is, and where its manifest lies
 PLAN = "plan.json"  # in the folder of a build: what it builds
@@ -46,7 +48,7 @@ class Entry(NamedTuple):
     """What is known of a stored object."""
 
     length: int
-    crc32c: int
+    crc32: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Reference:
 
     def to_attribute(self) -> dict[str, Any]:
         """Return what the root group says of it, under `ATTRIBUTE`."""
-        manifest = {"key": self.key, "length": self.entry.length, "crc32c": self.entry.crc32c}
+        manifest = {"key": self.key, "length": self.entry.length, "crc32": self.entry.crc32}
         return {"build": self.build, "manifest": manifest}
 
 
@@ -86,7 +88,7 @@ def reference_of(attributes: Mapping[str, Any]) -> Reference | None:
         return None
     try:
         manifest = stated["manifest"]
-        found = Reference(stated["build"], manifest["key"], Entry(manifest["length"], manifest["crc32c"]))
+        found = Reference(stated["build"], manifest["key"], Entry(manifest["length"], manifest["crc32"]))
     except (KeyError, TypeError):
         raise MetadataError("/", ATTRIBUTE, found=stated, expected="a build and its manifest") from None
     is_sound = (
@@ -146,7 +148,7 @@ def manifest_key(build: str) -> str:
 
 def checksum(data: bytes) -> Entry:
     """Return what a manifest says of an object with these bytes."""
-    return Entry(len(data), google_crc32c.value(data))
+    return Entry(len(data), zlib.crc32(data))
 
 
 @dataclass(frozen=True)
@@ -233,22 +235,32 @@ class Manifest:
         If it is malformed.
     StoreError
         If the store fails.
+
+    Attributes
+    ----------
+    folder : str
+        Folder of its pieces.
+    arrays : dict of str to ArrayObjects
+        Arrays of data, by path.
+    others : dict of str to Entry
+        Objects beside the data, by key.
     """
 
     def __init__(self, store: Store, reference: Reference) -> None:
         self._store = store
-        self._folder = reference.key.removesuffix(".json")
+        self.folder = reference.key.removesuffix(".json")
         document = decode_document(_read(store, reference.key, reference.entry), node=reference.key)
         if document.get("format") != FORMAT:
             raise UnsupportedError(f"manifest of format {document.get('format')}", f"format {FORMAT} is")
         try:
-            self.arrays = {path: ArrayObjects(path, tuple(item["grid"])) for path, item in document["arrays"].items()}
-            self._pieces = {
-                (path, piece): Entry(length, crc)
-                for path, item in document["arrays"].items()
-                for piece, length, crc in item["pieces"]
+            self.arrays = {
+                _plain_key(path): ArrayObjects(path, tuple(item["grid"])) for path, item in document["arrays"].items()
             }
-            self.others = {key: Entry(length, crc) for key, length, crc in document["objects"]}
+            self._pieces = {
+                path: {_number(piece): _entry(length, crc) for piece, length, crc in item["pieces"]}
+                for path, item in document["arrays"].items()
+            }
+            self.others = {_plain_key(key): _entry(length, crc) for key, length, crc in document["objects"]}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MetadataError(reference.key, "arrays", found=str(error), expected="a manifest") from error
         for array in self.arrays.values():
@@ -273,7 +285,7 @@ class Manifest:
         if array is None:
             return None
         if len(index) != len(array.grid) or any(at >= size for at, size in zip(index, array.grid, strict=True)):
-            raise MetadataError(self._folder, path, found=array.grid, expected=f"objects up to {tuple(index)}")
+            raise MetadataError(self.folder, path, found=array.grid, expected=f"objects up to {tuple(index)}")
         piece, at = divmod(array.number(index), PIECE)
         found = self._piece(array, piece)
         if found is None or found[0][at] == 0:
@@ -289,16 +301,36 @@ class Manifest:
 
     def array_entries(self, array: ArrayObjects) -> Iterator[tuple[int, Entry]]:
         """List the stored objects of an array, by number."""
-        for piece in range(array.pieces):
-            found = self._piece(array, piece)
-            if found is None:
-                continue
-            for at in np.flatnonzero(found[0]):
-                yield piece * PIECE + int(at), Entry(int(found[0][at]), int(found[1][at]))
+        for piece in self.pieces_of(array):
+            yield from self.piece_entries(array, piece)
+
+    def pieces_of(self, array: ArrayObjects) -> list[int]:
+        """List the pieces of an array that hold any object, in their order."""
+        return sorted(self._pieces[array.path])
+
+    def piece_key(self, array: ArrayObjects, piece: int) -> str:
+        """Key of a piece."""
+        return piece_key(self.folder, array, piece)
+
+    def piece_entries(self, array: ArrayObjects, piece: int) -> list[tuple[int, Entry]]:
+        """List the stored objects of a piece, by number.
+
+        Raises
+        ------
+        ChunkReadError
+            If the piece is lost or damaged.
+        StoreError
+            If the store fails.
+        """
+        found = self._piece(array, piece)
+        if found is None:
+            return []
+        first = piece * PIECE
+        return [(first + int(at), Entry(int(found[0][at]), int(found[1][at]))) for at in np.flatnonzero(found[0])]
 
     def _piece(self, array: ArrayObjects, piece: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]] | None:
         place = (array.path, piece)
-        entry = self._pieces.get(place)
+        entry = self._pieces[array.path].get(piece)
         if entry is None:
             return None
         with self._lock:
@@ -306,14 +338,31 @@ class Manifest:
             if found is not None:
                 self._unpacked.move_to_end(place)
                 return found  # type: ignore[no-any-return]
-        key = piece_key(self._folder, array, piece)
-        count = min(PIECE, array.count - piece * PIECE)
+        key = self.piece_key(array, piece)
+        count = max(0, min(PIECE, array.count - piece * PIECE))
         unpacked = decode_piece(_read(self._store, key, entry), count, node=key)
         with self._lock:
             self._unpacked[place] = unpacked
             while len(self._unpacked) > KEPT:
                 self._unpacked.popitem(last=False)
         return unpacked
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
+def _entry(length: Any, crc32: Any) -> Entry:
+    return Entry(_number(length), _number(crc32))
+
+
+def _plain_key(key: Any) -> str:
+    """Return a key, or path, if it stays in the store, whatever that is."""
+    if not isinstance(key, str) or any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(f"{key!r} is no key")
+    return key
 
 
 def piece_key(folder: str, array: ArrayObjects, piece: int) -> str:
@@ -332,8 +381,8 @@ def check(data: bytes, entry: Entry, *, array: str, chunk: str) -> None:
     if len(data) != entry.length:
         cause = ValueError(f"{len(data)} bytes, expected {entry.length}")
         raise ChunkReadError(array, chunk, "is not as long as it was stored") from cause
-    if google_crc32c.value(data) != entry.crc32c:
-        cause = ValueError(f"crc32c is not {entry.crc32c:#010x}")
+    if zlib.crc32(data) != entry.crc32:
+        cause = ValueError(f"crc32 is not {entry.crc32:#010x}")
         raise ChunkReadError(array, chunk, "is not what was stored") from cause
 
 

@@ -1,7 +1,7 @@
 """The journal of a build: what has been stored, so that a build that died goes on where it was.
 
 One entry a unit of work (a subtree, or a block put together above), written when all of its objects are stored, with
-key, length and crc32c of each; objects of the unit that are not named are all fill. Entries go out in segments, one
+key, length and crc32 of each; objects of the unit that are not named are all fill. Entries go out in segments, one
 put each, at most `INTERVAL` seconds after the work was done: death costs that much work, and object stores, which
 cannot append, are asked seldom. A segment is whole or it does not count: its last bytes are its checksum.
 
@@ -52,9 +52,9 @@ MERGE = 256  # segments
 MERGE_BYTES = 2**21  # of segments that wait to be merged: they are kept in memory, and copied some times
 READERS = 8  # requests at a time while a journal is read
 UNIT = np.dtype(
-    [("group", "<u4"), ("level", "<u4"), ("row", "<u4"), ("col", "<u4"), ("length", "<u4"), ("crc32c", "<u4")]
+    [("group", "<u4"), ("level", "<u4"), ("row", "<u4"), ("col", "<u4"), ("length", "<u4"), ("crc32", "<u4")]
 )
-OBJECT = np.dtype([("array", "<u4"), ("number", "<u8"), ("length", "<u4"), ("crc32c", "<u4")])
+OBJECT = np.dtype([("array", "<u4"), ("number", "<u8"), ("length", "<u4"), ("crc32", "<u4")])
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Ledger:
             number = units["group"].astype(np.uint64) << np.uint64(6) | units["level"].astype(np.uint64)
             number = (number << np.uint64(24) | units["row"]) << np.uint64(24) | units["col"]
             codes.append(number)
-            handed.append(units["length"].astype(np.uint64) << np.uint64(32) | units["crc32c"])
+            handed.append(units["length"].astype(np.uint64) << np.uint64(32) | units["crc32"])
             ledger.segments += 1
             ledger.pixels += segment.header["pixels"]
             ledger.covered = segment.header["covered"]

@@ -53,14 +53,14 @@ class Record(NamedTuple):
         Number of the array: level times the number of variables, plus that of the variable.
     number : int
         Number of the object in the array, in C order.
-    length, crc32c : int
+    length, crc32 : int
         Of its bytes.
     """
 
     array: int
     number: int
     length: int
-    crc32c: int
+    crc32: int
 
 
 Pending = dict[ShardPlace, dict[int, bytes]]  # encoded chunks by their number in the shard

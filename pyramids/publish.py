@@ -151,7 +151,7 @@ def _gathered(
             mine = objects[both == code]
             at = (mine["number"] % PIECE).astype(np.intp)
             tables[place][0, at] = mine["length"]
-            tables[place][1, at] = mine["crc32c"]
+            tables[place][1, at] = mine["crc32"]
     for place, (lengths, checksums) in sorted(tables.items()):
         yield *place, lengths, checksums
 

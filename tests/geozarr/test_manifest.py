@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
+import google_crc32c
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,6 +78,14 @@ def test_a_lookup_reads_one_piece_once() -> None:
     assert read == [f"{FOLDER}/9/band/0"]
 
 
+def test_objects_that_end_with_their_own_crc32c_are_told_apart() -> None:
+    """As chunks in shards do: CRC-32C of a message and its CRC-32C is one constant, whatever the message."""
+    messages = [bytes([number]) * 100 for number in range(4)]
+    ended = [data + struct.pack("<I", google_crc32c.value(data)) for data in messages]
+    assert len({google_crc32c.value(one + other) for one in ended for other in ended}) == 1
+    assert len({manifest.checksum(one + other) for one in ended for other in ended}) == 16
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "lose"])
 @pytest.mark.parametrize("where", ["manifest.json", "manifest/9/band/0"])
 def test_damage_to_the_manifest_itself_is_noticed(damage: str, where: str) -> None:
@@ -119,10 +129,10 @@ def test_a_reference_survives_the_root_document() -> None:
         5,
         {},
         {"build": BUILD},
-        {"build": BUILD, "manifest": {"key": "../../etc/passwd", "length": 1, "crc32c": 1}},
-        {"build": "../x", "manifest": {"key": ".build/../x/manifest.json", "length": 1, "crc32c": 1}},
-        {"build": BUILD, "manifest": {"key": manifest.manifest_key(BUILD), "length": -1, "crc32c": 1}},
-        {"build": BUILD, "manifest": {"key": manifest.manifest_key(BUILD), "length": True, "crc32c": 1}},
+        {"build": BUILD, "manifest": {"key": "../../etc/passwd", "length": 1, "crc32": 1}},
+        {"build": "../x", "manifest": {"key": ".build/../x/manifest.json", "length": 1, "crc32": 1}},
+        {"build": BUILD, "manifest": {"key": manifest.manifest_key(BUILD), "length": -1, "crc32": 1}},
+        {"build": BUILD, "manifest": {"key": manifest.manifest_key(BUILD), "length": True, "crc32": 1}},
     ],
 )
 def test_a_malformed_reference_is_refused(stated: object) -> None:

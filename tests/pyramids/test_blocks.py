@@ -142,7 +142,7 @@ def test_bytes_kept_stay_within_the_capacity_and_a_cell_a_thread(block_shape: tu
             list(pool.map(lambda window: cells.read(window, ONE, Scratch()), asked))
         measure(asked[0])
         assert cells._kept <= capacity
-        held = sum(blocks._size(entry.result()) for entry in cells._cells.values())
+        held = sum(blocks._size(entry.result().piece) for entry in cells._cells.values())
         assert cells._kept == held
     assert most <= capacity + threads * one
 
