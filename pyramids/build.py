@@ -384,8 +384,8 @@ class _Run:
         """List the objects that were journalled before this run."""
         segments = itertools.islice(journal.segments(self._store, self._folder), before.segments)
         for segment in segments:
-            for array, number, length, crc32c in segment.objects.tolist():
-                yield Record(array, number, length, crc32c)
+            for array, number, length, crc32 in segment.objects.tolist():
+                yield Record(array, number, length, crc32)
 
     def _damaged(self, records: Iterable[Record]) -> list[Record]:
         """Compare objects with what is known of them; return those that are not so."""

@@ -215,7 +215,7 @@ class Workshop:
         for record in records:
             self.go_on()
             key = array_objects(self.plan, record.array).key(record.number)
-            if not is_whole(self.store, key, Entry(record.length, record.crc32c)):
+            if not is_whole(self.store, key, Entry(record.length, record.crc32)):
                 found.append(record)
         return found
 

@@ -227,10 +227,10 @@ def _units_of(plan: Plan, level: int, count: int) -> tuple[NDArray[Any], ...]:
     rows, cols = _deinterleaved(number >> np.uint64(1)), _deinterleaved(number)
     units, objects = np.zeros(count, UNIT), np.zeros(count, OBJECT)
     units["level"], units["row"], units["col"] = level, rows, cols
-    units["length"], units["crc32c"] = HANDED, number
+    units["length"], units["crc32"] = HANDED, number
     objects["array"] = level - plan.cut
     objects["number"] = rows * np.uint64(array_objects(plan, level - plan.cut).grid[-1]) + cols
-    objects["length"], objects["crc32c"] = 1_000_000 + number % 9999, number
+    objects["length"], objects["crc32"] = 1_000_000 + number % 9999, number
     return (number + np.uint64(1)) << np.uint64(2 * (level - plan.cut)), units, objects
 
 
@@ -248,7 +248,7 @@ def all_objects(plan: Plan, *, a_segment: int) -> Iterator[Segment]:
             objects["array"], objects["number"] = place, (row * np.uint64(cols) + col)[inside]
             # Lengths and checksums are what they would be: noise, so that the manifest is as large as it would be.
             objects["length"] = 20_000 + number[inside] * np.uint64(2654435761) % np.uint64(9999)
-            objects["crc32c"] = number[inside] * np.uint64(2654435761) & np.uint64(0xFFFFFFFF)
+            objects["crc32"] = number[inside] * np.uint64(2654435761) & np.uint64(0xFFFFFFFF)
             if len(objects):
                 yield Segment(header, np.zeros(0, UNIT), objects)
 
