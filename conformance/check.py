@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, schema, tree
+from conformance import geometry, metadata, rules_objects, schema, tree
 from conformance.context import Context
 from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, clipped, format_pointer, shown
 from geozarr import store as geozarr_store
@@ -27,7 +27,8 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
     store : str, Path or obstore store
         Where it is.
     depth : str
-        "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables.
+        "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables;
+        "objects" also reads every stored object, and compares it with the manifest of a pyramid that has one.
     profile : str
         How severely findings are judged; only "geozarr" so far.
 
@@ -73,7 +74,10 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
 
 def rules_at(depth: Depth) -> tuple[Rule, ...]:
     """Rules that run at a depth, in their order."""
-    return metadata.RULES if depth is Depth.METADATA else (*metadata.RULES, *geometry.RULES)
+    if depth is Depth.METADATA:
+        return metadata.RULES
+    objects = rules_objects.RULES if depth is Depth.OBJECTS else ()
+    return (*metadata.RULES, *objects, *geometry.RULES)
 
 
 def _run(context: Context, profile: str) -> list[Finding]:
@@ -82,7 +86,10 @@ def _run(context: Context, profile: str) -> list[Finding]:
     by_id = {rule.id: rule for rule in metadata.RULES}
     for rule, fault in schema.check_net(context):
         findings += _judge(context, by_id[rule], fault, profile)
-    if context.depth is Depth.GEOMETRY:
+    if context.depth is Depth.OBJECTS:
+        # Before coordinates are judged: what is wrong with the values of a damaged one is no news.
+        findings += _run_rules(context, rules_objects.RULES, profile)
+    if context.depth is not Depth.METADATA:
         findings += _run_rules(context, geometry.RULES, profile)
     return findings
 

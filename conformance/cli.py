@@ -18,7 +18,7 @@ from geozarr.errors import GeoZarrError
     type=click.Choice([str(depth) for depth in Depth]),
     default=str(Depth.GEOMETRY),
     show_default=True,
-    help="How far to look: the documents, or grids and coordinate values too.",
+    help="How far to look: the documents; grids and coordinate values too; every stored object too.",
 )
 @click.option(
     "--format",

@@ -38,10 +38,11 @@ class Severity(StrEnum):
 
 
 class Depth(StrEnum):
-    """How far a check goes: documents only, or grids and coordinate values too."""
+    """How far a check goes: documents only; grids and coordinate values too; each stored object too."""
 
     METADATA = "metadata"
     GEOMETRY = "geometry"
+    OBJECTS = "objects"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def check_coordinate_variables(context: Context) -> Iterator[Fault]:
                 found = variable.attributes[key]
                 yield Fault(variable.path, ("attributes", key), message, found, "no missing values")
         # The values of x and y are compared with the transform by XC-06.
-        if context.depth is Depth.GEOMETRY and variable.name not in spatial.get(variable.parent, set()):
+        if context.depth is not Depth.METADATA and variable.name not in spatial.get(variable.parent, set()):
             found = samples.ends_and_middle(context, variable)
             if found is not None and len(found) > 1 and not _is_monotonic(found):
                 message = "a coordinate variable is not strictly monotonic"

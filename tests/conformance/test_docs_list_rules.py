@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conformance import geometry, metadata
+from conformance import Depth, metadata
+from conformance.check import rules_at
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
-RULES = (*metadata.RULES, *geometry.RULES)
+RULES = rules_at(Depth.OBJECTS)
 
 
 def test_the_page_lists_every_rule_with_clause_and_severity() -> None:
