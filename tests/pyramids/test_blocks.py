@@ -121,7 +121,7 @@ def test_the_cell_that_was_used_longest_ago_is_forgotten() -> None:
 
 @pytest.mark.parametrize("block_shape", [(64, 64), (1, 300), (200, 300)])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_bytes_kept_stay_within_the_capacity_and_a_cell_a_thread(block_shape: tuple[int, int], threads: int) -> None:
+def test_b10_bytes_kept_stay_within_capacity_and_a_cell_a_thread(block_shape: tuple[int, int], threads: int) -> None:
     """P-29, B10: strips, tiles, and a block that is the whole raster, which is dropped at once if it is too large."""
     made = source(block_shape=block_shape)
     one = size_of(*block_shape)
@@ -170,7 +170,7 @@ def test_those_who_come_while_a_cell_is_decoded_wait_for_it() -> None:
     assert [window.col for window, _ in made.reads].count(0) == 1
 
 
-def test_an_error_reaches_everybody_who_waits_and_is_not_kept() -> None:
+def test_b9_an_error_reaches_everybody_who_waits_and_is_not_kept() -> None:
     """P-29, B9: the next one tries again."""
     made = source()
     errors = [ChunkReadError("array", "chunk")]
@@ -201,7 +201,7 @@ def test_an_error_reaches_everybody_who_waits_and_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_leaving_while_a_cell_is_decoded_keeps_nobody_waiting(fails: bool) -> None:
+def test_b9_leaving_while_a_cell_is_decoded_keeps_nobody_waiting(fails: bool) -> None:
     """B9, B22: a build that has failed forgets its cells; a decode that ends after that, well or not, ends its wait."""
     made = source()
     inside, go_on = threading.Event(), threading.Event()

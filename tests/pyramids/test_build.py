@@ -73,7 +73,7 @@ def holed(dtype: str, *, nodata: float | None, shape: tuple[int, int] = (300, 28
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("missing", ["number", "zero", "mask or NaN"])
 @pytest.mark.parametrize("grid", ["WebMercatorQuad", "native"])
-def test_every_stored_level_is_the_mean_of_the_stored_finest_one(dtype: str, missing: str, grid: str) -> None:
+def test_b12_every_stored_level_is_the_mean_of_the_stored_finest_one(dtype: str, missing: str, grid: str) -> None:
     """P-1, P-2, B12: each dtype, each way to tell what is missing."""
     number = {"number": -7.0 if np.dtype(dtype).kind == "f" else 101, "zero": 0, "mask or NaN": None}[missing]
     source = holed(dtype, nodata=number)
@@ -106,7 +106,7 @@ def test_levels_follow_whatever_the_warp(method: str, missing: str) -> None:
     ("method", "dtype"),
     [("average", "float32"), *((method, "uint8") for method in fold.METHODS)],
 )
-def test_a_native_pyramid_keeps_every_row_and_column(shape: tuple[int, int], method: str, dtype: str) -> None:
+def test_b15_a_native_pyramid_keeps_every_row_and_column(shape: tuple[int, int], method: str, dtype: str) -> None:
     """P-6, B15: level 0 cell for cell; sizes rounded up; the last row and column count at every level."""
     values = scene(dtype, shape, span=(1, 20))
     values[-1, -1] = 100
@@ -638,7 +638,7 @@ def test_kernels_and_gdal_start_no_threads_of_their_own() -> None:
         assert kernel.targetoptions["nogil"], name
 
 
-def test_a_raster_without_data_stores_no_chunk_and_reads_as_nodata() -> None:
+def test_b16_a_raster_without_data_stores_no_chunk_and_reads_as_nodata() -> None:
     """B16: for a number, NaN and a mask."""
     empty = np.full((1, 300, 300), 7, np.uint8)
     for source in (
@@ -742,7 +742,7 @@ def test_slices_of_leading_axes_are_pyramids_of_their_own() -> None:
     builds.assert_levels_follow(store, plan)
 
 
-def test_a_global_raster_meets_itself_at_the_antimeridian() -> None:
+def test_b19_a_global_raster_meets_itself_at_the_antimeridian() -> None:
     """P-12, B19: from -180 and from 0, every method for floats but sums, no band of wrong pixels at either seam."""
     row, col = np.mgrid[:180, :360] + 0.5
     for method in warp.METHODS:
@@ -1037,7 +1037,7 @@ def test_a_listener_that_interrupts_publishes_nothing() -> None:
     assert "zarr.json" not in builds.objects(store)
 
 
-def test_a_source_that_changed_while_it_was_read_is_not_published() -> None:
+def test_b8_a_source_that_changed_while_it_was_read_is_not_published() -> None:
     """B8: the fingerprint is looked at once more before the root document is put."""
     source = small()
     store = MemoryStore()

@@ -106,7 +106,7 @@ def test_blocks_hold_whole_chunks_and_halve(
     assert choice.peak == work.peak(choice.block, choice.together, shard=shard, cut=choice.cut) + choice.cache
 
 
-def test_less_memory_means_smaller_blocks_or_fewer_slices_and_then_refusal() -> None:
+def test_b10_less_memory_means_smaller_blocks_or_fewer_slices_and_then_refusal() -> None:
     """B10: refused before anything is read."""
     work = workload(slices=40, itemsize=8)
     peaks = []

@@ -286,7 +286,7 @@ def test_help_and_version_are_printed() -> None:
     assert re.search(r"\d+\.\d+", run("--version").stdout)
 
 
-def test_a_damaged_source_publishes_nothing(data_dir: Path, tmp_path: Path) -> None:
+def test_b9_a_damaged_source_publishes_nothing(data_dir: Path, tmp_path: Path) -> None:
     """B9: the plan is printed, then the error; no root document."""
     result = run(data_dir / "broken" / "corrupt.tif", tmp_path / "x.zarr")
     assert_refused_after_plan(result, "cannot be read or decoded", 4)

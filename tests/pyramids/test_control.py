@@ -145,7 +145,7 @@ def test_longitudes_are_wrapped_into_the_turn_of_the_source(west: float) -> None
     assert np.abs(cols - exact).max() < PROMISE, "no pixel is interpolated across the seam"
 
 
-def test_cells_across_the_antimeridian_are_exact() -> None:
+def test_b19_cells_across_the_antimeridian_are_exact() -> None:
     """P-12, B19: UTM zone 60 to degrees; positions on either side of 180 degrees are those of pyproj."""
     source = Grid((1000, 1000), Affine(400, 0, 500000, 0, -400, 6400000), crs.from_code("EPSG:32660"))
     cell = 2 / 300
@@ -158,7 +158,7 @@ def test_cells_across_the_antimeridian_are_exact() -> None:
 
 
 @pytest.mark.parametrize(("code", "latitude"), [("EPSG:3031", -90.0), ("EPSG:3413", 90.0)])
-def test_pixels_about_a_pole_are_exact(code: str, latitude: float) -> None:
+def test_b20_pixels_about_a_pole_are_exact(code: str, latitude: float) -> None:
     """P-12, B20: a geographic source on a polar grid; longitudes turn once around the pole, the seam is one ray."""
     cell = 0.5
     source = _global(-180.0, cell=cell)
@@ -172,7 +172,7 @@ def test_pixels_about_a_pole_are_exact(code: str, latitude: float) -> None:
     assert _turns_apart(cols, exact_cols, width=720)[away].max() < PROMISE
 
 
-def test_a_polar_source_is_exact_up_to_the_edge_of_web_mercator() -> None:
+def test_b20_a_polar_source_is_exact_up_to_the_edge_of_web_mercator() -> None:
     """B20: the antimeridian is a ray in the middle of a polar raster, with the two ends of the world beside it."""
     half = math.pi * 6378137
     source = Grid((1400, 1264), Affine(6250, 0, -3950000, 0, -6250, 4350000), crs.from_code("EPSG:3031"))
@@ -183,7 +183,7 @@ def test_a_polar_source_is_exact_up_to_the_edge_of_web_mercator() -> None:
     assert np.hypot(cols - exact_cols, rows - exact_rows).max() < PROMISE
 
 
-def test_positions_without_an_answer_are_nan() -> None:
+def test_b17_positions_without_an_answer_are_nan() -> None:
     """P-13, B17: off the disk that a geostationary satellite sees, PROJ answers with infinity."""
     satellite = crs.from_pyproj(pyproj.CRS.from_proj4("+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84"))
     source = Grid((542, 542), Affine(20055, 0, -5434894, 0, -20055, 5434894), satellite)

@@ -91,7 +91,7 @@ def test_b2_a_disk_that_is_full_at_any_put_loses_nothing(
 @pytest.mark.skipif(sys.platform == "win32", reason="limits and file systems of POSIX")
 @pytest.mark.parametrize("kind", ["size", "tmpfs"])
 def test_b2_a_disk_that_is_really_full_loses_nothing(tmp_path: Path, kind: str) -> None:
-    command = [sys.executable, str(_HERE / "disk_limits.py"), kind, str(tmp_path)]
+    command = [sys.executable, str(_HERE.parent / "disk_limits.py"), kind, str(tmp_path)]
     if kind == "tmpfs":
         if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
             pytest.skip("no way to mount a file system")

@@ -161,7 +161,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray, scale: np.ndarray) -> 
 
 @pytest.mark.parametrize(("method", "dtype"), PAIRS)
 @pytest.mark.parametrize("share", [0.4, 1.0])
-def test_every_level_is_the_aggregate_of_the_finest_values_under_it(method: str, dtype: str, share: float) -> None:
+def test_b12_every_level_is_the_aggregate_of_the_finest_values_under_it(method: str, dtype: str, share: float) -> None:
     """P-2, P-4, P-6, P-8, B12: odd sizes, four levels, all values over the range and few that recur."""
     for number, shape in enumerate(SMALL_SHAPES):
         recurring = few_values(dtype, shape, seed=number)
@@ -427,7 +427,7 @@ def test_the_bytes_of_a_cell_are_those_of_the_arrays(method: str, dtype: str) ->
 
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_level_is_the_rounded_mean_of_the_finest_values_under_it(dtype: str, shape: tuple[int, int]) -> None:
+def test_b12_every_level_is_the_rounded_mean_of_the_finest_values_under_it(dtype: str, shape: tuple[int, int]) -> None:
     """P-2, P-6, B12: partial edges, random holes, each level against the finest one."""
     values = random_values(dtype, shape)
     nodata = -7.0 if values.dtype.kind == "f" else 3
@@ -442,7 +442,7 @@ def test_every_level_is_the_rounded_mean_of_the_finest_values_under_it(dtype: st
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_integers_agree_with_fractions(dtype: str) -> None:
+def test_b12_integers_agree_with_fractions(dtype: str) -> None:
     """B12, P-3: Python's own exact means, rounded half to even by Python's `round`."""
     values = random_values(dtype, (9, 14))
     valid = np.random.default_rng(5).random(values.shape) < 0.7
@@ -516,7 +516,7 @@ def test_halves_are_rounded_to_even(numbers: list[int], expected: int, dtype: st
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:6])
-def test_extremes_of_integers_neither_overflow_nor_drift(dtype: str) -> None:
+def test_b12_extremes_of_integers_neither_overflow_nor_drift(dtype: str) -> None:
     """B12: ten levels of the smallest, of the largest, and of both value in turn."""
     info = np.iinfo(dtype)
     ends = np.array([info.min, info.max], dtype)
@@ -531,7 +531,7 @@ def test_extremes_of_integers_neither_overflow_nor_drift(dtype: str) -> None:
             assert level_valid.all()
 
 
-def test_sums_of_the_largest_integers_fit_the_deepest_pyramid() -> None:
+def test_b12_sums_of_the_largest_integers_fit_the_deepest_pyramid() -> None:
     """B12: the accumulators' own bound, 4**(MAX_LEVELS - 1) cells of 32-bit extremes, stays within int64 and uint32."""
     cells = 4 ** (fold.MAX_LEVELS - 1)
     assert cells < 2**32
@@ -544,7 +544,7 @@ def test_sums_of_the_largest_integers_fit_the_deepest_pyramid() -> None:
 
 @pytest.mark.parametrize("shape", [(1025, 1), (1, 1031), (1024, 5), (1023, 7), (1151, 3)])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-def test_ten_levels_deep_nothing_drifts(shape: tuple[int, int], dtype: str) -> None:
+def test_b12_ten_levels_deep_nothing_drifts(shape: tuple[int, int], dtype: str) -> None:
     """B12, P-2, P-6: elongated, odd and prime shapes, ten levels, each against the finest values."""
     values = random_values(dtype, shape, seed=11)
     valid = np.random.default_rng(13).random(shape) < 0.9
@@ -615,7 +615,7 @@ def test_the_upward_move_does_not_leak_into_coarser_levels() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_infinities_are_values_and_both_signs_are_no_data(dtype: str) -> None:
+def test_b11_infinities_are_values_and_both_signs_are_no_data(dtype: str) -> None:
     """B11."""
     inf = math.inf
     values = np.array([[inf, 1, inf, -inf], [1, 1, 1, 1], [-inf, 2, 5, 5], [2, 2, 5, 5]], dtype)
@@ -626,7 +626,7 @@ def test_infinities_are_values_and_both_signs_are_no_data(dtype: str) -> None:
     assert np.isnan(top[0]).all()
 
 
-def test_denormals_survive() -> None:
+def test_b11_denormals_survive() -> None:
     """B11: the smallest float of either width is its own mean."""
     for dtype in (np.float32, np.float64):
         tiny = np.finfo(dtype).smallest_subnormal
@@ -634,7 +634,7 @@ def test_denormals_survive() -> None:
             assert (level == tiny).all()
 
 
-def test_the_largest_float32_does_not_overflow() -> None:
+def test_b11_the_largest_float32_does_not_overflow() -> None:
     """B11: sums are wider than the values."""
     largest = np.finfo(np.float32).max
     for sign in (1, -1):
@@ -690,7 +690,7 @@ def test_means_of_64_bit_integers_keep_all_their_digits(numbers: list[int], expe
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
-def test_extremes_of_64_bit_integers_survive_ten_levels(dtype: str) -> None:
+def test_b12_extremes_of_64_bit_integers_survive_ten_levels(dtype: str) -> None:
     """P-3, B12: each level's mean is the one value there is."""
     info = np.iinfo(dtype)
     for end in (info.min, info.max):
@@ -878,7 +878,7 @@ def test_extremes_are_exact_in_the_dtype(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_infinities_are_extremes_like_others(dtype: str) -> None:
+def test_b11_infinities_are_extremes_like_others(dtype: str) -> None:
     """B11: they are also what invalid cells count as, and yet valid ones are kept."""
     for method, only in (("min", math.inf), ("max", -math.inf)):
         assert first_cell([only, only], dtype, method=method, nodata=math.nan) == (only, True)
@@ -994,7 +994,7 @@ def test_the_median_is_the_mean_of_the_two_in_the_middle(dtype: str, numbers: li
         assert first_cell(list(order), dtype, method="median", nodata=77, unused=77) == (expected, True)
 
 
-def test_infinities_of_both_signs_have_no_median() -> None:
+def test_b11_infinities_of_both_signs_have_no_median() -> None:
     """B11: as for numpy, whose median is NaN."""
     found, is_valid = first_cell([math.inf, -math.inf], "float32", method="median", nodata=-1)
     assert (found, is_valid) == (-1, False)

@@ -58,7 +58,7 @@ def reached(source: Grid, code: str, area: Bounds, size: int = 700) -> tuple[np.
 
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize(("code", "area"), [("EPSG:3857", WORLD), ("OGC:CRS84", DEGREES)])
-def test_the_extent_holds_every_point_that_the_source_reaches(name: str, code: str, area: Bounds) -> None:
+def test_b19_b20_the_extent_holds_every_point_that_the_source_reaches(name: str, code: str, area: Bounds) -> None:
     """P-12, B19, B20: half a million points of the target carried back, whatever lies between source and target."""
     source = grid(name)
     box = footprint.extent(source, crs.from_code(code), area)
@@ -113,7 +113,7 @@ def test_longitudes_of_other_turns_are_found(west: float, width: float, expected
     assert not footprint.is_clipped(source, crs.from_code("OGC:CRS84"), DEGREES)
 
 
-def test_latitudes_beyond_web_mercator_are_clipped_and_said_to_be() -> None:
+def test_b17_latitudes_beyond_web_mercator_are_clipped_and_said_to_be() -> None:
     """P-13, B17: the poles of Web Mercator are finite or infinite by the PROJ version, never in the extent."""
     mercator = crs.from_code("EPSG:3857")
     world = grid("whole world")
@@ -124,7 +124,7 @@ def test_latitudes_beyond_web_mercator_are_clipped_and_said_to_be() -> None:
     assert footprint.is_clipped(grid("antarctic"), mercator, WORLD)
 
 
-def test_a_source_outside_the_area_is_refused() -> None:
+def test_b17_a_source_outside_the_area_is_refused() -> None:
     """B17: a raster south of Web Mercator, and Europe in a set of New Zealand."""
     pole = Grid((10, 10), Affine(1000, 0, -5000, 0, -1000, 5000), crs.from_code("EPSG:3031"))
     with pytest.raises(GridMismatchError) as caught:

@@ -158,7 +158,7 @@ def test_levels_up_to_one_pixel_are_planned() -> None:
     assert plan.levels.levels[-1].grid.shape == (1, 1)
 
 
-def test_more_levels_than_sums_can_hold_are_refused() -> None:
+def test_b12_more_levels_than_sums_can_hold_are_refused() -> None:
     """B12."""
     with pytest.raises(LimitError) as caught:
         builds.plan_for(source(), min_zoom=0, max_zoom=17)
@@ -238,7 +238,7 @@ def test_sets_with_coalesced_tiles_are_refused() -> None:
     ],
     ids=["rotated", "south-up", "mirrored", "sheared"],
 )
-def test_grids_that_are_not_north_up_are_warped_but_have_no_native_pyramid(transform: Affine, code: str) -> None:
+def test_b18_grids_that_are_not_north_up_are_warped_but_have_no_native_pyramid(transform: Affine, code: str) -> None:
     """B18, P-14: they work, or say what would."""
     odd = source(transform=transform, code=code)
     assert builds.plan_for(odd).variables[0].warp_method == "bilinear"
@@ -380,7 +380,7 @@ def test_a_name_is_used_once() -> None:
         builds.plan_for(source(names=("time",), leading=(Axis("time", (0,)),)), tms="native")
 
 
-def test_memory_decides_blocks_and_slices_not_bytes() -> None:
+def test_b10_memory_decides_blocks_and_slices_not_bytes() -> None:
     """B10, P-10: the same identity, under the memory given."""
     many = FakeSource(np.zeros((6, 3000, 3000), np.float64), before_read=never)
     plans = [builds.plan_for(many, tms="native", memory=memory * 2**20) for memory in (8000, 1000, 600)]
@@ -392,7 +392,7 @@ def test_memory_decides_blocks_and_slices_not_bytes() -> None:
         assert max(len(group) for group in plan.groups) <= plan.together
 
 
-def test_a_raster_beyond_the_set_is_clipped_with_a_note() -> None:
+def test_b17_a_raster_beyond_the_set_is_clipped_with_a_note() -> None:
     """B17."""
     world = source(code="EPSG:4326", shape=(180, 360), transform=Affine(1, 0, -180, 0, -1, 90))
     plan = builds.plan_for(world)
@@ -415,7 +415,7 @@ def square(side: int, dtype: str = "float32", **changes: Any) -> FakeSource:
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("method", ["average", "nearest", "max", "mode"])
 @pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
-def test_memory_is_flat_from_16_thousand_squares_to_a_million(tms: str, method: str, dtype: str) -> None:
+def test_b10_memory_is_flat_from_16_thousand_squares_to_a_million(tms: str, method: str, dtype: str) -> None:
     """P-26, B10: 16 and 64 thousand squares within 10 %, and so from there to a million; the work grows 4096 times.
 
     What grows is an accumulator a level, and quarters that wait for their siblings. Modes are planned for with so

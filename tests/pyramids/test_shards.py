@@ -30,7 +30,7 @@ def noise(dtype: str, shape: tuple[int, ...], *, seed: int = 2) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_numcodecs_decodes_a_chunk(dtype: str, order: str) -> None:
+def test_b14_numcodecs_decodes_a_chunk(dtype: str, order: str) -> None:
     """P-24, B14: little-endian, C order, whatever the byte order in memory."""
     values = noise(dtype, (16, 32))
     data = shards.encode_chunk(values.astype(values.dtype.newbyteorder(order)))

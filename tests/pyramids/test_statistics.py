@@ -93,7 +93,7 @@ def test_a_mean_of_zero_is_zero() -> None:
     assert found["mean"] == 0
 
 
-def test_nothing_valid_has_no_statistics() -> None:
+def test_b16_nothing_valid_has_no_statistics() -> None:
     """B16."""
     assert statistics.summarise(np.zeros((3, 3)), np.zeros((3, 3), bool)) is None
     one = summary(np.ones((2, 2)))
@@ -109,7 +109,7 @@ def test_what_stands_under_the_mask_does_not_count() -> None:
     assert (found["count"], found["min"], found["max"], found["mean"], found["std"]) == (2, 1, 3, 2, 1)
 
 
-def test_infinities_leave_out_the_numbers_that_json_cannot_hold() -> None:
+def test_b11_infinities_leave_out_the_numbers_that_json_cannot_hold() -> None:
     """B11."""
     values = np.array([[math.inf, 1.0, 2.0, -math.inf]])
     found = summary(values).to_attributes()

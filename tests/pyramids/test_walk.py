@@ -321,7 +321,7 @@ def test_quarters_are_put_together_from_what_was_stored_of_them(method: str, dty
 
 
 @pytest.mark.parametrize("method", ["bilinear", "average", "mode", "sum"])
-def test_a_fine_source_is_read_in_pieces_of_bounded_size(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_b10_a_fine_source_is_read_in_pieces_of_bounded_size(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """B10, P-29: 13 source pixels along each target pixel; the same bytes as with a larger bound."""
     values = scene("int16", (1, 1600, 1500), span=(1, 40))
     source = FakeSource(values, transform=Affine(2, 0, 500000, 0, -2, 5000000), nodata=0)

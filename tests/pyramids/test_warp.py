@@ -364,7 +364,7 @@ def test_a_result_never_turns_into_nodata(values: np.ndarray, nodata: float, exp
 
 
 @pytest.mark.parametrize("method", POINTWISE)
-def test_an_infinity_next_door_does_not_leak(method: str) -> None:
+def test_b11_an_infinity_next_door_does_not_leak(method: str) -> None:
     """B11: a neighbour of weight 0 does not count, even where it is infinite."""
     values = np.arange(64, dtype=np.float64).reshape(8, 8)
     values[:, 5:] = math.inf
@@ -373,7 +373,7 @@ def test_an_infinity_next_door_does_not_leak(method: str) -> None:
     assert (found[0, 0], valid[0, 0]) == (36.0, True)
 
 
-def test_infinities_of_both_signs_are_no_data() -> None:
+def test_b11_infinities_of_both_signs_are_no_data() -> None:
     """B11."""
     values = np.array([[math.inf, -math.inf], [math.inf, math.inf]])
     cols, rows = np.array([1.0]), np.array([0.5])
@@ -775,7 +775,7 @@ def test_a_mask_that_hides_nothing_changes_nothing(name: str, method: str, dtype
 
 @pytest.mark.parametrize("west", [-180.0, 0.0, -30.0, 7.3])
 @pytest.mark.parametrize("size", [256, 300])
-def test_average_does_not_smear_across_the_seam_of_longitudes(west: float, size: int) -> None:
+def test_b19_average_does_not_smear_across_the_seam_of_longitudes(west: float, size: int) -> None:
     """P-12, B19: the column of the target that holds, or ends at, the seam averages its own pixels, not the globe."""
     half = math.pi * 6378137
     target = Grid(

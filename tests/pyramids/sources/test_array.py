@@ -38,7 +38,7 @@ def read(source: ArraySource, window: Window, *slices: tuple[int, int]) -> tuple
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_each_dtype_and_byte_order_reads_as_it_is(dtype: str, order: str) -> None:
+def test_b14_each_dtype_and_byte_order_reads_as_it_is(dtype: str, order: str) -> None:
     """B14."""
     values = scene(dtype, (40, 50))
     source = ArraySource(data_array(values.astype(values.dtype.newbyteorder(order))))
@@ -53,7 +53,7 @@ def test_each_dtype_and_byte_order_reads_as_it_is(dtype: str, order: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["bool", "float16", "complex64", "U3", "datetime64[s]", "object"])
-def test_unsupported_dtypes_are_refused(dtype: str) -> None:
+def test_b14_unsupported_dtypes_are_refused(dtype: str) -> None:
     """B14: at plan."""
     values = np.zeros((40, 50)).astype(dtype) if dtype != "datetime64[s]" else np.zeros((40, 50), "M8[s]")
     with pytest.raises(UnsupportedError) as caught:
@@ -124,7 +124,7 @@ def test_a_missing_coordinate_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (0, 5), (5, 0)])
-def test_a_side_of_less_than_two_centres_has_no_cell_size(shape: tuple[int, int]) -> None:
+def test_b15_b18_a_side_of_less_than_two_centres_has_no_cell_size(shape: tuple[int, int]) -> None:
     """B15, B18: one centre does not tell how large its cell is; zero-size is refused."""
     with pytest.raises(MetadataError) as caught:
         ArraySource(data_array(np.zeros(shape, np.float32)))
@@ -235,7 +235,7 @@ def test_blocks_are_those_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "value"), [("uint16", -9999), ("uint8", 256), ("int16", np.nan), ("uint8", "none"), ("int16", [1, 2])]
 )
-def test_missing_values_that_do_not_fit_are_refused(dtype: str, value: Any) -> None:
+def test_b13_missing_values_that_do_not_fit_are_refused(dtype: str, value: Any) -> None:
     """B13."""
     with pytest.raises(MetadataError) as caught:
         ArraySource(data_array(scene(dtype, (5, 4)), attrs={"_FillValue": value}))
@@ -302,7 +302,7 @@ def test_coordinates_that_cannot_be_written_are_refused(coordinate: np.ndarray, 
         ArraySource(array)
 
 
-def test_an_axis_of_no_length_is_refused() -> None:
+def test_b15_an_axis_of_no_length_is_refused() -> None:
     """B15."""
     array = data_array(np.zeros((0, 40, 50), np.float32), dims=("t", "y", "x"))
     with pytest.raises(MetadataError) as caught:
@@ -374,7 +374,7 @@ def test_a_variable_of_a_zarr_store_is_chosen(tmp_path: Path) -> None:
         builds.build(tmp_path / "in.zarr", tms="native", variables=["c"])
 
 
-def test_a_damaged_chunk_is_a_chunk_read_error(tmp_path: Path) -> None:
+def test_b9_a_damaged_chunk_is_a_chunk_read_error(tmp_path: Path) -> None:
     """B9."""
     target = tmp_path / "in.zarr"
     data_array(scene("float32", (64, 64))).to_dataset().to_zarr(

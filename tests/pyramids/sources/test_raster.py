@@ -341,7 +341,7 @@ def test_floats_are_interpolated_at_pyprojs_positions(data_dir: Path, name: str,
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_real_files_out_of_scope_are_refused(data_dir: Path, tmp_path: Path, name: str) -> None:
+def test_b13_b18_real_files_out_of_scope_are_refused(data_dir: Path, tmp_path: Path, name: str) -> None:
     """B13, B18: at plan, with a typed error that names the trait; nothing is made at the target."""
     error, said = REFUSED[name]
     target = tmp_path / "x.zarr"
@@ -351,7 +351,7 @@ def test_real_files_out_of_scope_are_refused(data_dir: Path, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["cog_hirise_mars.tif", "cog_nonearth.tif"])
-def test_other_bodies_keep_their_own_grid(data_dir: Path, name: str) -> None:
+def test_b17_other_bodies_keep_their_own_grid(data_dir: Path, name: str) -> None:
     """B17: never EPSG:4326 by guess."""
     plan, store = builds.build(data_dir / "raster" / name, tms="native")
     with rasterio.open(data_dir / "raster" / name) as dataset:
@@ -360,7 +360,7 @@ def test_other_bodies_keep_their_own_grid(data_dir: Path, name: str) -> None:
     assert pyproj.CRS.from_wkt(builds.attributes(store)["proj:wkt2"]).ellipsoid.semi_major_metre < 4e6
 
 
-def test_a_damaged_file_is_a_chunk_read_error_and_publishes_nothing(data_dir: Path, tmp_path: Path) -> None:
+def test_b9_a_damaged_file_is_a_chunk_read_error_and_publishes_nothing(data_dir: Path, tmp_path: Path) -> None:
     """B9: the broken file of the shared data, and a good one cut short."""
     cut = write(tmp_path / "cut.tif", builds.scene("uint8", (1, 400, 300)), compress="deflate", tiled=True)
     data = cut.read_bytes()
@@ -402,7 +402,7 @@ def write(path: Path, values: np.ndarray, **profile: Any) -> Path:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
-def test_each_dtype_and_byte_order_reads_as_written(tmp_path: Path, dtype: str, endian: str) -> None:
+def test_b14_each_dtype_and_byte_order_reads_as_written(tmp_path: Path, dtype: str, endian: str) -> None:
     """B14."""
     values = builds.scene(dtype, (2, 90, 80))
     source = RasterSource(write(tmp_path / "x.tif", values, ENDIANNESS=endian))
@@ -415,7 +415,7 @@ def test_each_dtype_and_byte_order_reads_as_written(tmp_path: Path, dtype: str, 
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "float16"])
-def test_unsupported_dtypes_are_refused_at_plan(tmp_path: Path, dtype: str) -> None:
+def test_b14_unsupported_dtypes_are_refused_at_plan(tmp_path: Path, dtype: str) -> None:
     """B14."""
     kind = {"float16": "CFloat32"}.get(dtype)
     if kind is None:
@@ -460,14 +460,14 @@ def vrt(
     ],
     ids=str,
 )
-def test_a_degenerate_georeference_is_refused(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+def test_b18_a_degenerate_georeference_is_refused(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
     """B18: missing or singular; nothing is guessed, and the error names the file."""
     with pytest.raises(MetadataError) as caught:
         RasterSource(vrt(tmp_path, **changes))
     assert (caught.value.node, caught.value.key) == (str(tmp_path / "x.vrt"), key)
 
 
-def test_a_raster_of_no_size_is_refused(tmp_path: Path) -> None:
+def test_b15_a_raster_of_no_size_is_refused(tmp_path: Path) -> None:
     """B15: GDAL itself does not open one."""
     with pytest.raises(GeoZarrError):
         RasterSource(vrt(tmp_path, size=(0, 8)))
@@ -487,7 +487,7 @@ def test_what_is_no_raster_is_a_store_error(tmp_path: Path, content: bytes) -> N
     ("dtype", "nodata"),
     [("uint16", -9999), ("uint8", 256), ("uint8", math.nan), ("int16", 1e10), ("int32", 0.5), ("uint32", -1)],
 )
-def test_a_nodata_that_the_dtype_cannot_hold_is_refused(tmp_path: Path, dtype: str, nodata: float) -> None:
+def test_b13_a_nodata_that_the_dtype_cannot_hold_is_refused(tmp_path: Path, dtype: str, nodata: float) -> None:
     """B13: given by the user, or declared by the file."""
     path = write(tmp_path / "x.tif", np.zeros((1, 8, 8), dtype))
     with pytest.raises(MetadataError) as caught:
@@ -496,7 +496,7 @@ def test_a_nodata_that_the_dtype_cannot_hold_is_refused(tmp_path: Path, dtype: s
     np.testing.assert_equal(caught.value.found, nodata)
 
 
-def test_a_declared_nodata_outside_the_dtype_hides_nothing(tmp_path: Path) -> None:
+def test_b13_a_declared_nodata_outside_the_dtype_hides_nothing(tmp_path: Path) -> None:
     """B13: a GeoTIFF's tag is text, any text. rasterio passes over what no pixel can equal; every pixel is data."""
     path = write(tmp_path / "x.tif", np.zeros((1, 8, 8), np.uint16), nodata=12345)
     data = path.read_bytes()
@@ -507,7 +507,7 @@ def test_a_declared_nodata_outside_the_dtype_hides_nothing(tmp_path: Path) -> No
     assert source.read(Window(0, 0, 8, 8), [Slice(0, 0)]).valid.all()
 
 
-def test_a_float_nodata_is_compared_in_the_dtype_of_the_data(tmp_path: Path) -> None:
+def test_b13_a_float_nodata_is_compared_in_the_dtype_of_the_data(tmp_path: Path) -> None:
     """B13: the float32 minimum written in decimal."""
     values = np.full((1, 8, 8), 3, np.float32)
     values[0, 0, 0] = np.finfo(np.float32).min
@@ -544,7 +544,7 @@ def test_64_bits_without_a_nodata_are_all_data(tmp_path: Path) -> None:
     assert source.read(Window(0, 0, 8, 8), [Slice(0, 0)]).valid.all()
 
 
-def test_nan_is_missing_beside_a_nodata(tmp_path: Path) -> None:
+def test_b11_nan_is_missing_beside_a_nodata(tmp_path: Path) -> None:
     """B11, P-1: NaN and number in one band; in a native pyramid both come out as the number."""
     values = np.ones((1, 8, 8), np.float32)
     values[0, 1, 1], values[0, 2, 2], values[0, 3, 3] = math.nan, -9999, math.inf
@@ -957,7 +957,7 @@ def test_gdal_keeps_what_windows_need(
     assert source.block_shape == (rows, 70)
 
 
-def test_the_fingerprint_follows_the_file(tmp_path: Path) -> None:
+def test_b8_the_fingerprint_follows_the_file(tmp_path: Path) -> None:
     """B8: another size or time is another source."""
     path = write(tmp_path / "x.tif", np.zeros((1, 8, 8), np.uint8))
     source = RasterSource(path)

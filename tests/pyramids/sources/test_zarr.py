@@ -116,7 +116,7 @@ def assert_reads_like(source: ZarrSource, values: np.ndarray, *, variable: int =
     ids=str,
 )
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "int64"])
-def test_common_layouts_are_decoded_here(tmp_path: Path, layout: dict[str, Any], dtype: str) -> None:
+def test_b14_common_layouts_are_decoded_here(tmp_path: Path, layout: dict[str, Any], dtype: str) -> None:
     """P-17, B14: as zarr-python writes them; no sooner is a window beyond a chunk than it is cut at its edge."""
     values = scene(dtype, SHAPE)
     source = open_zarr(written(tmp_path / "in.zarr", values, **layout))
@@ -438,7 +438,7 @@ DAMAGED_SHARDS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED_SHARDS)
-def test_a_damaged_shard_is_told_by_array_and_chunk(tmp_path: Path, damage: str) -> None:
+def test_b9_a_damaged_shard_is_told_by_array_and_chunk(tmp_path: Path, damage: str) -> None:
     """P-17, B9: never a wrong pixel, and never fill."""
     path = written(tmp_path / "in.zarr", scene("float32", SHAPE), **SHARDED)
     shard = path / "v" / "c" / "0" / "1"
