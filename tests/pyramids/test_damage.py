@@ -391,7 +391,7 @@ def test_b9_the_command_lists_damaged_blocks_and_ends_with_3(tmp_path: Path, opt
     damage_tile(path, 2, 1)
     arguments = [str(path), str(tmp_path / "x.zarr"), "--tms", "native", "--quiet", *options]
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == (3 if options else 2), result.output
+    assert result.exit_code == (3 if options else 4), result.output
     assert (tmp_path / "x.zarr" / "zarr.json").exists() == bool(options)
     if options:
         assert result.stderr.splitlines() == [
