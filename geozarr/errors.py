@@ -269,6 +269,36 @@ class BuildConflictError(GeoZarrError):
         super().__init__(f"{target}: {owner} is building here since {since}")
 
 
+class CommitConflictError(BuildConflictError):
+    """Somebody has committed to the branch while a build was under way. What they wrote stays as it is.
+
+    The caller can build again, or put a branch on the snapshot that was kept.
+
+    Parameters
+    ----------
+    target : str
+        Where.
+    branch : str
+        Which branch.
+    snapshot : str
+        What was committed meanwhile.
+    since : str
+        When, ISO 8601.
+    kept : str
+        Snapshot that holds what was built; no branch leads to it.
+    """
+
+    def __init__(self, target: str, *, branch: str, snapshot: str, since: str, kept: str) -> None:
+        super().__init__(target, owner=f"snapshot {snapshot} of branch {branch}", since=since)
+        self.branch = branch
+        self.snapshot = snapshot
+        self.kept = kept
+        self.args = (
+            f"{target}: branch {branch} has got snapshot {snapshot} at {since} while this was built; "
+            f"the build is kept as snapshot {kept}, which no branch leads to",
+        )
+
+
 class BuildIncompleteError(GeoZarrError):
     """A build has ended before all of its parts were done. What was done is kept.
 

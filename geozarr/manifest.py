@@ -78,13 +78,15 @@ class Reference:
 def reference_of(attributes: Mapping[str, Any]) -> Reference | None:
     """Read where the manifest lies from the attributes of the root group; None where they do not speak of one.
 
+    A store that tells lost chunks from empty ones by itself has none, and says so: `manifest` is null.
+
     Raises
     ------
     MetadataError
         If what they say is malformed.
     """
     stated = attributes.get(ATTRIBUTE)
-    if stated is None:
+    if stated is None or build_without_manifest(attributes) is not None:
         return None
     try:
         manifest = stated["manifest"]
@@ -100,6 +102,20 @@ def reference_of(attributes: Mapping[str, Any]) -> Reference | None:
     if not is_sound:
         raise MetadataError("/", ATTRIBUTE, found=stated, expected="a build and its manifest")
     return found
+
+
+def without_manifest(build: str) -> dict[str, Any]:
+    """Return what the root group says, under `ATTRIBUTE`, of a build that has no manifest."""
+    return {"build": build, "manifest": None}
+
+
+def build_without_manifest(attributes: Mapping[str, Any]) -> str | None:
+    """Name the build where the root group says that it has no manifest; None where it does not say that."""
+    stated = attributes.get(ATTRIBUTE)
+    if not isinstance(stated, dict) or stated.get("manifest", ...) is not None:
+        return None
+    build = stated.get("build")
+    return build if isinstance(build, str) and build.isalnum() else None
 
 
 def former_groups(store: Store, attributes: Mapping[str, Any]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from obstore.store import LocalStore
 
-from geozarr import stores
+from geozarr import icechunk_store, stores
 from geozarr.documents import DOCUMENT, consolidated_nodes
 from geozarr.errors import LimitError, MetadataError, StoreError
 from geozarr.stores import ObjectStoreAdapter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     ObjectStore = object
 
-StoreLike: TypeAlias = "str | Path | ObjectStore | Store"
+StoreLike: TypeAlias = "str | Path | ObjectStore | Store | stores.Target"
 
 MAX_DOCUMENT = 64 * 2**20  # bytes; a consolidated document of 10 000 nodes has about 40 MB
 MAX_NODES = 100_000  # beyond that the store is no pyramid
@@ -71,8 +71,9 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
 
     Parameters
     ----------
-    target : str, Path, obstore store or Store
-        A folder on local disk, or a URL that obstore knows (`file:`, `memory:`, `s3:` ...).
+    target : str, Path, obstore store, Store or Target
+        A folder on local disk, a URL that obstore knows (`file:`, `memory:`, `s3:` ...), or the address of an Icechunk
+        repository.
     create : bool
         Make the folder where it does not exist.
 
@@ -81,9 +82,13 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
     StoreError
         If there is no such folder, or the URL cannot be opened.
     """
+    if isinstance(target, stores.Target):
+        return target.to_store(create=create)
     if not isinstance(target, str | Path):
         return target if isinstance(target, stores.Store) else ObjectStoreAdapter(target)
     text = str(target)
+    if icechunk_store.is_address(text):
+        return icechunk_store.open_address(text, create=create)
     try:
         if "://" in text:
             return stores.open_url(text)

@@ -29,7 +29,7 @@ from obstore.store import LocalStore, MemoryStore, from_url
 from geozarr.errors import LimitError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from obstore.store import ObjectStore
 
@@ -174,6 +174,43 @@ class Sweepable(Protocol):
         StoreError
             If the store fails.
         """
+        ...
+
+
+@runtime_checkable
+class Transaction(Protocol):
+    """What a store does beside, where nothing that is put is visible before all of it is committed.
+
+    Such a store takes the document of an array before its chunks, and keeps nothing of what is not committed.
+    """
+
+    def clear(self) -> None:
+        """Take away all that is published; readers see it until the commit. Raises `StoreError` if that fails."""
+        ...
+
+    def commit(self, message: str, *, metadata: Mapping[str, str]) -> str:
+        """Make all that was put visible, and durable, as one; return the name of that state.
+
+        Raises
+        ------
+        BuildConflictError
+            If somebody else has done so since the store was opened; theirs is what readers see.
+        StoreError
+            If it fails.
+        """
+        ...
+
+    def end(self) -> None:
+        """Forget what is no part of what is committed: nothing more will be put."""
+        ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What says where a store is, and opens it."""
+
+    def to_store(self, *, create: bool = False) -> Store:
+        """Open it, to be written where `create` is set; raises `StoreError` if that fails."""
         ...
 
 

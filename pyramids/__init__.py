@@ -5,6 +5,7 @@ plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, obje
 walk <- build <- cli.
 """
 
+from geozarr.icechunk_store import IcechunkTarget
 from pyramids.build import Report, build, execute, open_source
 from pyramids.plan import Plan
 from pyramids.planner import Options, make_plan
@@ -15,6 +16,7 @@ __all__ = [
     "ArraySource",
     "Axis",
     "Damage",
+    "IcechunkTarget",
     "Options",
     "Pixels",
     "Plan",

@@ -23,7 +23,7 @@ from geozarr.documents import DOCUMENT
 from geozarr.errors import ParameterError, TargetExistsError
 from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
-from pyramids import journal, publish, walk, workshop
+from pyramids import journal, publish, transaction, walk, workshop
 from pyramids.claim import State
 from pyramids.coordinator import Coordinator
 from pyramids.handover import LostHandoverError
@@ -157,8 +157,8 @@ def build(
     ----------
     source : str, Path, xarray.DataArray, xarray.Dataset or Source
         See `open_source`.
-    target : str, Path or obstore store
-        Where the pyramid goes; a folder is made.
+    target : str, Path, obstore store or IcechunkTarget
+        Where the pyramid goes; a folder is made, and so is an Icechunk repository (`icechunk://PATH`).
     options : Options, optional
         All choices as one value.
     bands, variables
@@ -211,7 +211,7 @@ def execute(
     claim_module.require_ours(store)
     workshop.require_same(plan, source)
     report = Report(plan.work)
-    with Lease(store) as lease, Sweeper(store) as sweeper:
+    with transaction.ended(store), Lease(store) as lease, Sweeper(store) as sweeper:
         claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)
         report.build = claim.name
         shop = Workshop(claim.plan, source, store, folder=claim.folder, ticket=lease.ticket)

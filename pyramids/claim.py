@@ -17,8 +17,8 @@ from geozarr import store as store_module
 from geozarr.errors import MetadataError, PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
-from geozarr.stores import Sweepable
-from pyramids import lease, publish
+from geozarr.stores import Sweepable, Transaction
+from pyramids import lease, publish, transaction
 from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
@@ -134,6 +134,9 @@ def require_ours(store: Store) -> None:
     """
     if store.children(BUILDS):
         return
+    if isinstance(store, Transaction):
+        transaction.require_ours(store)
+        return
     first = next((item.key for item in store.listed() if not item.key.startswith(f"{BUILDS}/")), None)
     if first is not None:
         found = f"objects of another origin, such as {first}"
@@ -162,13 +165,18 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         If only going on is allowed, and what was begun is something else; the first field that differs is named.
     SourceChangedError
         If so, and it is the source that differs.
+    UnsupportedError
+        If going on is asked for, and the target keeps nothing that is not committed.
     StoreError
         If the store fails.
     """
+    name = publish.build_name(plan)
+    if isinstance(store, Transaction):
+        transaction.take(store, plan, name, overwrite=overwrite, resume=resume)
+        return Claim(name, plan, State.NEW)
     found = look(store)
     if found.begun and isinstance(store, Sweepable):
         store.sweep(spare=lease.FOLDER)  # somebody may be trying to get the lease
-    name = publish.build_name(plan)
     folder = name[:8] if found.has_root else ""
     if name in found.begun and (resume or overwrite):
         folder = str(found.begun[name].get("folder", folder))

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from geozarr.errors import BuildConflictError, BuildIncompleteError, ChunkReadError, GeoZarrError, StoreError
+from geozarr.icechunk_store import is_address
 from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
 from pyramids.cluster import Cluster, connected
@@ -216,6 +218,9 @@ class _Rate(ProgressColumn):
 def main(source: str, target: str | None, **given: Any) -> None:
     """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file or a Zarr store.
 
+    TARGET is a folder, a URL such as s3://bucket/name, or an Icechunk repository: icechunk://PATH or
+    icechunk+s3://BUCKET/PREFIX, with ?branch=NAME where it is not main.
+
     Ends with 0 when the pyramid is published; 2 on a bad source, option or target, before anything is written; 3 when
     it is published without the blocks of the source that are damaged (--damaged nodata); 4 when the build failed on its
     way, and --resume goes on; 5 when somebody else is building there; 130 or 143 when it was stopped.
@@ -229,9 +234,10 @@ def main(source: str, target: str | None, **given: Any) -> None:
     if sum(given[name] is not None for name in ("threads", "processes", "dask")) > 1:
         raise click.UsageError("--threads, --processes and --dask exclude each other.")
     console = Console(stderr=True, quiet=given["quiet"])
-    signal.signal(signal.SIGTERM, _terminated)
+    again = "nothing of it is kept" if is_address(target or "") else "--resume goes on"
+    signal.signal(signal.SIGTERM, partial(_terminated, again))
     with contextlib.ExitStack() as stack:
-        with _failures("nothing was published, --resume goes on"):
+        with _failures(f"nothing was published, {again}"):
             cluster = stack.enter_context(connected(given["dask"])) if given["dask"] else None
             options = Options(**{k: v for k, v in given.items() if k in names} | _hands(given, cluster))
             opened = open_source(
@@ -243,7 +249,7 @@ def main(source: str, target: str | None, **given: Any) -> None:
             return
         if not given["quiet"]:
             click.echo(str(plan))
-        with _failures("nothing was published, --resume goes on", failed=FAILED), _bar(console) as bar:
+        with _failures(f"nothing was published, {again}", failed=FAILED), _bar(console) as bar:
             report = execute(
                 plan,
                 opened,
@@ -377,6 +383,6 @@ def _with_cause(error: GeoZarrError) -> str:
     return " ".join(text.split())
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    click.echo("geozarr-build: terminated; nothing was published, --resume goes on", err=True)
+def _terminated(again: str, _signal: int, _frame: FrameType | None) -> None:
+    click.echo(f"geozarr-build: terminated; nothing was published, {again}", err=True)
     sys.exit(143)

@@ -18,7 +18,8 @@ from geozarr.documents import DOCUMENT
 from geozarr.errors import MetadataError
 from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
-from pyramids import metadata
+from geozarr.stores import Transaction
+from pyramids import metadata, transaction
 from pyramids.objects import array_objects
 
 if TYPE_CHECKING:
@@ -174,12 +175,22 @@ def write_root(
     remarks : mapping, optional
         What else is left beside the time of publication: JSON values.
 
+    A store with transactions gets its one commit instead; it has no manifest.
+
     Raises
     ------
+    BuildConflictError
+        If somebody else has published there meanwhile, and the store can tell.
     StoreError
         If the store fails.
     """
     root, _ = metadata.node_documents(plan, summaries)
+    if isinstance(store, Transaction):
+        root["attributes"][manifest.ATTRIBUTE] = manifest.without_manifest(reference.build)
+        store_module.write_document(store, "", root)
+        said, parts = transaction.message(plan, reference.build)
+        store.commit(said, metadata=parts)
+        return
     root["attributes"][manifest.ATTRIBUTE] = reference.to_attribute()
     stamp = {"published": time.time(), **(remarks or {})}
     store.put(_stamp_key(reference.build), store_module.encode_document(stamp))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geozarr import store as store_module
+from geozarr.errors import UnsupportedError
+from geozarr.stores import Transaction
 from pyramids import claim, journal, lease, plan, publish
 
 if TYPE_CHECKING:
@@ -71,9 +73,11 @@ def status(target: StoreLike) -> Status:
     StoreError
         If it cannot be read.
     UnsupportedError
-        If another version has left a build there.
+        If another version has left a build there, or the target shows nothing of a build before it is committed.
     """
     store = store_module.open_store(target)
+    if isinstance(store, Transaction):
+        raise UnsupportedError(f"the status of builds in {store.location}", "they show nothing before their one commit")
     found = claim.look(store)
     builds = []
     for name, document in sorted(found.begun.items()):

@@ -7,9 +7,9 @@ import importlib
 import pytest
 
 GEOZARR = (
-    "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError GeoZarrError Grid GridMismatchError Level "
-    "Levels LimitError MetadataError ParameterError PlanChangedError SourceChangedError StoreError "
-    "TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError UnknownNameError "
+    "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError CommitConflictError GeoZarrError Grid "
+    "GridMismatchError Level Levels LimitError MetadataError ParameterError PlanChangedError SourceChangedError "
+    "StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError UnknownNameError "
     "UnsupportedError Window cf conventions crs documents levels store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
@@ -17,8 +17,8 @@ PUBLIC = {
     "geozarr": GEOZARR,
     "geozarr.conventions": "multiscales proj registration spatial",
     "pyramids": (
-        "ArraySource Axis Damage Options Pixels Plan RasterSource Report Slice Source SourceVariable build execute "
-        "make_plan open_source"
+        "ArraySource Axis Damage IcechunkTarget Options Pixels Plan RasterSource Report Slice Source SourceVariable "
+        "build execute make_plan open_source"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
     "tiler": "PyramidReader",

@@ -123,6 +123,15 @@ def test_a_reference_survives_the_root_document() -> None:
     assert manifest.reference_of({}) is None
 
 
+def test_a_store_may_have_no_manifest_and_says_so() -> None:
+    attributes = {ATTRIBUTE: manifest.without_manifest(BUILD)}
+    assert manifest.reference_of(attributes) is None
+    assert manifest.build_without_manifest(attributes) == BUILD
+    reference = Reference(BUILD, manifest.manifest_key(BUILD), Entry(10, 20))
+    for other in ({}, {ATTRIBUTE: reference.to_attribute()}, {ATTRIBUTE: {"build": "../x", "manifest": None}}):
+        assert manifest.build_without_manifest(other) is None
+
+
 @pytest.mark.parametrize(
     "stated",
     [
