@@ -254,6 +254,8 @@ class Manifest:
 
     Attributes
     ----------
+    reference : Reference
+        As given.
     folder : str
         Folder of its pieces.
     arrays : dict of str to ArrayObjects
@@ -264,6 +266,7 @@ class Manifest:
 
     def __init__(self, store: Store, reference: Reference) -> None:
         self._store = store
+        self.reference = reference
         self.folder = reference.key.removesuffix(".json")
         document = decode_document(_read(store, reference.key, reference.entry), node=reference.key)
         if document.get("format") != FORMAT:
@@ -314,6 +317,13 @@ class Manifest:
         for array in self.arrays.values():
             for key, entry in self.array_entries(array):
                 yield array.key(key), entry
+
+    def own(self) -> Iterator[tuple[str, Entry]]:
+        """List what the manifest itself is stored as, by key."""
+        yield self.reference.key, self.reference.entry
+        for path, pieces in self._pieces.items():
+            for piece, entry in pieces.items():
+                yield self.piece_key(self.arrays[path], piece), entry
 
     def array_entries(self, array: ArrayObjects) -> Iterator[tuple[int, Entry]]:
         """List the stored objects of an array, by number."""

@@ -16,9 +16,10 @@ from obstore.store import LocalStore
 
 from geozarr import icechunk_store, stores
 from geozarr.documents import DOCUMENT, consolidated_nodes
-from geozarr.errors import LimitError, MetadataError, StoreError
+from geozarr.errors import LimitError, MetadataError, StoreError, UnsupportedError
 from geozarr.stores import ObjectStoreAdapter
 from geozarr.stores import Store as Store  # noqa: PLC0414 - told onwards
+from geozarr.zip_store import ZipStore
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -72,8 +73,8 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
     Parameters
     ----------
     target : str, Path, obstore store, Store or Target
-        A folder on local disk, a URL that obstore knows (`file:`, `memory:`, `s3:` ...), or the address of an Icechunk
-        repository.
+        A folder on local disk, a zip file that is to be read (`.zip`), a URL that obstore knows (`file:`, `memory:`,
+        `s3:` ...), or the address of an Icechunk repository.
     create : bool
         Make the folder where it does not exist.
 
@@ -81,6 +82,8 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
     ------
     StoreError
         If there is no such folder, or the URL cannot be opened.
+    MetadataError, LimitError, UnsupportedError
+        If a zip file is none, or hostile, or to be written; and as `geozarr.icechunk_store.open_address` does.
     """
     if isinstance(target, stores.Target):
         return target.to_store(create=create)
@@ -93,6 +96,12 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         if "://" in text:
             return stores.open_url(text)
         path = Path(text).expanduser()
+        if path.suffix.lower() == ".zip" and not path.is_dir():
+            if create:
+                reason = "objects cannot be replaced in it; build into a folder and pack that"
+                raise UnsupportedError(f"writing to {text}, a zip file,", reason)
+            if path.exists():
+                return ZipStore(path)
         if not create and not path.is_dir():
             raise StoreError("open", text) from FileNotFoundError(f"no such folder: {text}")
         return ObjectStoreAdapter(LocalStore(path, mkdir=create, automatic_cleanup=True), text)

@@ -7,6 +7,7 @@ walk <- build <- cli.
 
 from geozarr.icechunk_store import IcechunkTarget
 from pyramids.build import Report, build, execute, open_source
+from pyramids.pack import Packed, pack
 from pyramids.plan import Plan
 from pyramids.planner import Options, make_plan
 from pyramids.sources import ArraySource, Axis, Pixels, RasterSource, Slice, Source, SourceVariable
@@ -18,6 +19,7 @@ __all__ = [
     "Damage",
     "IcechunkTarget",
     "Options",
+    "Packed",
     "Pixels",
     "Plan",
     "RasterSource",
@@ -29,4 +31,5 @@ __all__ = [
     "execute",
     "make_plan",
     "open_source",
+    "pack",
 ]

@@ -18,7 +18,7 @@ GEOZARR_LAYERS = (
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),
     ("geozarr.stores",),
-    ("geozarr.icechunk_store",),
+    ("geozarr.icechunk_store", "geozarr.zip_store"),
     ("geozarr.store",),
     ("geozarr.manifest",),
 )

@@ -17,8 +17,8 @@ PUBLIC = {
     "geozarr": GEOZARR,
     "geozarr.conventions": "multiscales proj registration spatial",
     "pyramids": (
-        "ArraySource Axis Damage IcechunkTarget Options Pixels Plan RasterSource Report Slice Source SourceVariable "
-        "build execute make_plan open_source"
+        "ArraySource Axis Damage IcechunkTarget Options Packed Pixels Plan RasterSource Report Slice Source "
+        "SourceVariable build execute make_plan open_source pack"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
     "tiler": "PyramidReader",
