@@ -13,6 +13,7 @@ or `snapshot=`, and for S3 `region=`, `endpoint=` and `anonymous=true`.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import tempfile
 import threading
@@ -360,12 +361,16 @@ class SessionStore:
         """
         icechunk = _icechunk()
         said = self._message or message
-        branch = str(self._session.branch)
+        branch, base = str(self._session.branch), str(self._session.snapshot_id)
+        parts = {**metadata, "write_id": secrets.token_hex(8)}
         try:
-            return str(self._session.commit(said, metadata=dict(metadata)))
+            return str(self._session.commit(said, metadata=parts))
         except icechunk.ConflictError as conflict:
             try:
-                kept = str(self._session.flush(said, metadata=dict(metadata)))
+                mine = self._committed(conflict.actual_parent, base, parts["write_id"])
+                if mine is not None:
+                    return mine
+                kept = str(self._session.flush(said, metadata=parts))
                 theirs, since = self._latest(conflict.actual_parent)
             except _failures() as error:
                 raise StoreError("commit", self.location) from error
@@ -374,6 +379,17 @@ class SessionStore:
             ) from conflict
         except _failures() as error:
             raise StoreError("commit", self.location) from error
+
+    def _committed(self, tip: str | None, base: str, write_id: str) -> str | None:
+        """Find one's own commit, tried again since its reply was lost, among those after the session began."""
+        if tip is None or self._repository is None:
+            return None
+        for snapshot in self._repository.ancestry(snapshot_id=tip):
+            if snapshot.id == base:
+                return None
+            if snapshot.metadata.get("write_id") == write_id:
+                return snapshot.id
+        return None
 
     def _latest(self, snapshot: str | None) -> tuple[str, str]:
         """Say which snapshot is in the way, and when it was made."""

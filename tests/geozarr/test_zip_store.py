@@ -160,7 +160,8 @@ def test_an_empty_one_is_an_empty_store(tmp_path: Path) -> None:
     assert contents(ZipStore(tmp_path / "x.zip")) == {}
 
 
-BOMB = zlib.compress(bytes(2**20), 9)[2:-4]
+KERNEL = zlib.compress(bytes(2**20), 9)[2:-4]
+BOMB = zlib.compress(bytes(2**25), 9)[2:-4]  # 32 KB that unpack to 32 MiB
 HOSTILE: dict[str, tuple[list[dict[str, Any]], dict[str, Any], type[GeoZarrError]]] = {
     "two of a name": ([{"name": b"a"}, {"name": b"b"}, {"name": b"a"}], {}, MetadataError),
     "above": ([{"name": b"../a"}], {}, MetadataError),
@@ -232,12 +233,12 @@ def test_what_the_raw_writer_writes_is_sound_when_nothing_is_changed(tmp_path: P
 
 def test_entries_that_share_bytes_are_refused(tmp_path: Path) -> None:
     """The quoted-overlap bomb: many entries over one packed kernel."""
-    kernel = {"data": BOMB, "method": 8, "plain": bytes(2**20)}
+    kernel = {"data": KERNEL, "method": 8, "plain": bytes(2**20)}
     path = raw(tmp_path / "one.zip", [{**kernel, "name": b"0"}])
     assert contents(ZipStore(path)) == {"0": bytes(2**20)}
-    line = path.read_bytes()[LOCAL.size + 1 + len(BOMB) : -END.size]
+    line = path.read_bytes()[LOCAL.size + 1 + len(KERNEL) : -END.size]
     lines = b"".join(line[:-1] + b"%x" % at for at in range(16))
-    body = path.read_bytes()[: LOCAL.size + 1 + len(BOMB)]
+    body = path.read_bytes()[: LOCAL.size + 1 + len(KERNEL)]
     end = END.pack(b"PK\5\6", 0, 0, 16, 16, len(lines), len(body), 0)
     (tmp_path / "many.zip").write_bytes(body + lines + end)
     with pytest.raises(MetadataError, match="bytes in entries"):

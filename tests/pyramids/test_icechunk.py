@@ -329,11 +329,47 @@ def test_b5_a_commit_of_somebody_else_is_a_conflict_and_nothing_is_lost(reposito
     assert (again.kept, str(again)) == (caught.value.kept, str(caught.value))
 
 
+def test_b5_a_commit_whose_reply_was_lost_is_no_conflict(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again, it finds that the branch has moved: to what it has committed itself."""
+
+    class Again(Exception):  # noqa: N818 - stands for Icechunk's own, which nobody can make
+        def __init__(self, parent: str) -> None:
+            self.actual_parent = parent
+
+    class Lossy:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+        def commit(self, message: str, metadata: dict[str, str]) -> str:
+            raise Again(self._session.commit(message, metadata=metadata))
+
+    monkeypatch.setattr(icechunk, "ConflictError", Again)
+    store = IcechunkTarget(repository).to_store(create=True)
+    store._session = Lossy(store._session)
+    built(source(), store)
+    assert len(history(repository)) == 2
+    assert_equal(committed(repository), in_memory(source()))
+
+
 def test_b23_a_repository_that_holds_other_things_is_refused(repository: Repository) -> None:
     session = repository.writable_session("main")
     zarr.create_array(session.store, name="mine", shape=(4,), dtype="u1")
     before = session.commit("mine")
     with pytest.raises(TargetExistsError, match="another origin"):
+        built(source(), IcechunkTarget(repository), overwrite=True)
+    assert history(repository)[0].id == before
+
+
+def test_b23_a_group_that_is_not_ours_is_refused_though_it_is_empty(repository: Repository) -> None:
+    session = repository.writable_session("main")
+    zarr.create_group(session.store, attributes={"mine": True})
+    before = session.commit("mine")
+    with pytest.raises(TargetExistsError, match="a Zarr hierarchy of another origin"):
         built(source(), IcechunkTarget(repository), overwrite=True)
     assert history(repository)[0].id == before
 
