@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from geozarr import manifest
 from geozarr import store as store_module
-from geozarr.errors import MetadataError, TargetExistsError
+from geozarr.errors import MetadataError, TargetExistsError, UnsupportedError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
-from geozarr.stores import Sweepable
+from geozarr.stores import Sweepable, Transaction
 from pyramids import claim, lease, publish
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def clean(
     ------
     TargetExistsError
         If the target is none of ours.
+    UnsupportedError
+        If it keeps former states itself.
     BuildConflictError
         If somebody is building there.
     StoreError
@@ -92,6 +94,8 @@ def clean(
         If the root document is malformed.
     """
     store = store_module.open_store(target)
+    if isinstance(store, Transaction):
+        raise UnsupportedError(f"cleaning {store.location}", "its own tools expire snapshots that are not wanted")
     claim.require_ours(store)
     if dry_run:
         return [leftover for leftover, _ in _leftovers(store, grace, unfinished, now)]

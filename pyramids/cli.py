@@ -8,6 +8,7 @@ import signal
 import sys
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ from geozarr.icechunk_store import is_address
 from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
 from pyramids.cluster import Cluster, connected
+from pyramids.pack import pack
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
 from pyramids.sources.damaged import CHOICES, ERROR
 from pyramids.sources.raster import BAND_LAYOUTS
@@ -135,7 +137,7 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:6.1f} Mpx/s", style="progress.data.speed")
 
 
-@click.command(cls=_BuildCommand, context_settings=_HELP, epilog="Also: geozarr-build clean TARGET.")
+@click.command(cls=_BuildCommand, context_settings=_HELP, epilog="Also: geozarr-build clean TARGET, pack TARGET FILE.")
 @click.argument("source")
 @click.argument("target", required=False)
 @click.option(
@@ -319,7 +321,25 @@ def clean_command(target: str, *, grace: float, unfinished: bool, dry_run: bool,
         click.echo("nothing to clean")
 
 
-_OTHERS = {"clean": clean_command}
+@click.command(context_settings=_HELP)
+@click.argument("target")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace a zip file that is there.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def pack_command(target: str, file: Path, *, overwrite: bool, quiet: bool) -> None:
+    """Put the pyramid that readers see in TARGET into FILE, one zip file to hand over.
+
+    Each object is compared with the manifest on its way. Ends with 0, 2 when TARGET or FILE is refused, 4 when an object
+    is lost or damaged, or a store failed: then there is no file.
+    """
+    with _failures("there is no zip file", failed=FAILED):
+        packed = pack(target, file, overwrite=overwrite)
+    if not quiet:
+        click.echo(f"packed     {file}: {packed.objects:,} objects, {packed.size / 1e6:,.1f} MB")
+        click.echo(f"next       geozarr-check {file}")
+
+
+_OTHERS = {"clean": clean_command, "pack": pack_command}
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from affine import Affine
 from click.testing import CliRunner, Result
 
 import builds
+import conformance
 from geozarr import BuildConflictError, ChunkReadError, PlanChangedError, StoreError, TargetExistsError
 from processes import build_command
 from pyramids.cli import main
@@ -389,6 +390,20 @@ def test_clean_tells_what_it_deletes(scene: Path, tmp_path: Path) -> None:
     assert run("clean", tmp_path / "missing").exit_code == 4
     assert "--grace" in run("clean", "--help").output
     assert "geozarr-build clean" in run("--help").output
+
+
+def test_pack_makes_one_file_of_it(scene: Path, tmp_path: Path) -> None:
+    target, file = tmp_path / "x.zarr", tmp_path / "x.zarr.zip"
+    assert run(scene, target, "--tms", "native").exit_code == 0
+    packed = run("pack", target, file)
+    assert packed.exit_code == 0, packed.output
+    assert packed.output.startswith(f"packed     {file}: ")
+    assert conformance.check(file).exit_status == 0
+    assert run("pack", target, file).exit_code == 2
+    assert run("pack", target, file, "--overwrite", "--quiet").output == ""
+    next(target.glob("0/*/c/**/0")).unlink()
+    assert run("pack", target, tmp_path / "y.zip").exit_code == 4
+    assert not (tmp_path / "y.zip").exists()
 
 
 def test_each_kind_of_failure_has_its_status(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
