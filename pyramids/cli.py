@@ -329,8 +329,8 @@ def clean_command(target: str, *, grace: float, unfinished: bool, dry_run: bool,
 def pack_command(target: str, file: Path, *, overwrite: bool, quiet: bool) -> None:
     """Put the pyramid that readers see in TARGET into FILE, one zip file to hand over.
 
-    Each object is compared with the manifest on its way. Ends with 0, 2 when TARGET or FILE is refused, 4 when an object
-    is lost or damaged, or a store failed: then there is no file.
+    Each object is compared with the manifest on its way. Ends with 0; 2 when TARGET or FILE is refused; 4 when an
+    object is lost or damaged, or a store failed: then there is no file.
     """
     with _failures("there is no zip file", failed=FAILED):
         packed = pack(target, file, overwrite=overwrite)
