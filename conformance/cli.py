@@ -8,7 +8,7 @@ import click
 
 from conformance.check import check
 from conformance.report import Depth
-from geozarr.errors import GeoZarrError
+from geozarr.errors import GeoZarrError, StoreError
 
 
 @click.command()
@@ -37,7 +37,8 @@ def main(store: str, depth: str, form: str) -> None:
     try:
         report = check(store, depth=depth)
     except GeoZarrError as error:
-        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        is_told = error.__cause__ is None or (isinstance(error, StoreError) and error.reason)
+        cause = "" if is_told else f" ({error.__cause__})"
         click.echo(f"geozarr-check: {error}{cause}".replace("\n", " "), err=True)
         sys.exit(2)
     click.echo(report.to_json() if form == "json" else report.to_text())

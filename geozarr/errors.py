@@ -323,18 +323,21 @@ class StoreError(GeoZarrError):
     Parameters
     ----------
     operation : str
-        "get", "put", "list" or "delete".
+        "open", "get", "put", "list", "delete" or "sync".
     key : str
         Key of the object.
     attempts : int
         How often it was tried.
+    reason : str
+        What the store has answered, on one line; empty where the cause says it.
     """
 
-    def __init__(self, operation: str, key: str, attempts: int = 1) -> None:
+    def __init__(self, operation: str, key: str, attempts: int = 1, *, reason: str = "") -> None:
         self.operation = operation
         self.key = key
         self.attempts = attempts
-        super().__init__(f"cannot {operation} {key!r} (tried {attempts} x)")
+        self.reason = reason
+        super().__init__(f"cannot {operation} {key!r} (tried {attempts} x)" + (f": {reason}" if reason else ""))
 
 
 _NAMES_SHOWN = 40  # more than any registry of tile matrix sets or usual scene has; a message stays readable

@@ -4,7 +4,7 @@ A put is whole and atomic: a reader sees the object or the former one. A put tha
 an object already, whoever else tries at the same time. `sync` returns when all that was put before is durable.
 
 Requests that go over a network are tried again with growing pauses, inside a budget. What another try cannot mend ends
-at once: access refused, a name that the store cannot have.
+at once (`answers`): access refused, no such bucket, a name that the store cannot have.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import LocalStore, MemoryStore
 
-from geozarr.errors import LimitError, StoreError
+from geozarr import answers, targets
+from geozarr.answers import CutBodyError
+from geozarr.errors import LimitError, StoreError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,13 +43,6 @@ _STAGED = re.compile(r".+#\d+")
 _FOLDER_TRIES = 100
 # ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
 FAILURES = (BaseError, OSError, ValueError)
-
-
-# Ours are the retries: obstore's own would multiply with them.
-_REMOTE: dict[str, Any] = {
-    "retry_config": {"max_retries": 0},
-    "client_options": {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)},
-}
 
 
 class Found(NamedTuple):
@@ -74,7 +68,7 @@ class Retries:
     tries : int
         At most so often.
     within : float
-        Seconds from the first try, after which there is no other.
+        Seconds from the first try, after which no other begins; one that has begun ends by its own time limit.
     first, longest : float
         Seconds before the second try, which double from try to try, and their bound. Each pause is drawn between
         half of that and all of it, so that many workers do not come back together.
@@ -137,6 +131,11 @@ class Store(Protocol):
         -------
         bool
             False where `create` is set and there is an object already, which stays.
+
+        Raises
+        ------
+        UnsupportedError
+            If `create` is set and the store says that it knows no such puts.
         """
         ...
 
@@ -270,7 +269,10 @@ class ObjectStoreAdapter:
             start, stop = result.range
             if most is not None and stop - start > most:
                 raise LimitError("stored object in bytes", allowed=most, found=stop - start)
-            return Found(bytes(result.bytes()), int(result.meta["size"]))
+            data = bytes(result.bytes())
+            if len(data) != stop - start:
+                raise CutBodyError(f"{len(data)} of {stop - start} bytes")
+            return Found(data, int(result.meta["size"]))
 
         try:
             return self._tried("get", key, once)
@@ -286,27 +288,40 @@ class ObjectStoreAdapter:
             try:
                 mode: Any = "create" if create else "overwrite"
                 obstore.put(self._store, key, data, use_multipart=False, mode=mode)
-            except AlreadyExistsError:
+            except AlreadyExistsError as error:
+                if not create or answers.is_meeting(error):
+                    raise
                 return False
             return True
 
-        return self._tried("put", key, once)
+        try:
+            return self._tried("put", key, once)
+        except StoreError as error:
+            cause = error.__cause__
+            if create and isinstance(cause, Exception) and answers.is_missing_feature(cause):
+                reason = f"{self.location} does not have it, and without it two builders cannot be kept apart"
+                raise UnsupportedError("a put that only creates (If-None-Match: *)", reason) from cause
+            raise
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
-        """List the objects below a prefix; a remote list that fails begins anew, and no key comes twice."""
+        """List the objects below a prefix; a list that fails goes on after the last key that it gave."""
+        last: str | None = None
+        pages: Iterator[Any] | None = None
 
-        def items() -> Iterator[Listed]:
-            for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
-                for item in batch:
-                    yield Listed(item["path"], item["size"])
-
-        if self._retries.tries == 1:
+        def page() -> Any:
+            nonlocal pages
+            if pages is None:
+                pages = iter(obstore.list(self._store, prefix or None, offset=last, chunk_size=1000))
             try:
-                yield from items()
-            except FAILURES as error:
-                raise StoreError("list", prefix) from error
-            return
-        yield from self._tried("list", prefix, lambda: list(items()))
+                return next(pages, ())
+            except FAILURES:
+                pages = None
+                raise
+
+        while batch := self._tried("list", prefix, page):
+            for item in batch:
+                yield Listed(item["path"], item["size"])
+            last = batch[-1]["path"]
 
     def children(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below a prefix, sorted."""
@@ -347,17 +362,25 @@ class ObjectStoreAdapter:
             try:
                 return once()
             except (FileNotFoundError, NotADirectoryError) as error:
-                if operation in ("get", "delete"):
+                if operation in ("get", "delete") and not answers.is_missing_container(error):
                     raise
-                raise StoreError(operation, key, tries) from error
-            except GenericError as error:
+                raise _failed(operation, key, tries, error) from error
+            except (GenericError, AlreadyExistsError, CutBodyError) as error:
                 pause = self._retries.pause(tries)
-                if tries >= self._retries.tries or time.monotonic() + pause - started > self._retries.within:
-                    raise StoreError(operation, key, tries) from error
+                is_last = tries >= self._retries.tries or time.monotonic() + pause - started > self._retries.within
+                if is_last or not answers.is_passing(error):
+                    raise _failed(operation, key, tries, error) from error
                 time.sleep(pause)
                 tries += 1
-            except (*FAILURES, TypeError) as error:  # TypeError: obstore's word for a bad key in a delete
-                raise StoreError(operation, key, tries) from error
+            # TypeError: obstore's word for a bad key in a delete; NotImplementedError: for what a store cannot do.
+            except (*FAILURES, TypeError, NotImplementedError) as error:
+                raise _failed(operation, key, tries, error) from error
+
+
+def _failed(operation: str, key: str, tries: int, error: Exception) -> StoreError:
+    """Make the error that names what was asked; one from the network says on one line what was answered."""
+    is_remote = isinstance(error, CutBodyError | NotImplementedError | BaseError) or answers.is_missing_container(error)
+    return StoreError(operation, key, tries, reason=answers.reason(error) if is_remote else "")
 
 
 def _folder(root: str, location: str) -> ObjectStoreAdapter:
@@ -365,10 +388,10 @@ def _folder(root: str, location: str) -> ObjectStoreAdapter:
 
 
 def open_url(url: str) -> ObjectStoreAdapter:
-    """Open a place by a URL that obstore knows; what that raises is left as it is."""
+    """Open a place by a URL that obstore knows; raises as `targets.open_url`."""
     if url == "memory://":
         return ObjectStoreAdapter(MemoryStore(), url)
-    return ObjectStoreAdapter(from_url(url, **_REMOTE), url)
+    return ObjectStoreAdapter(targets.open_url(url), url)
 
 
 def _write_file(path: str, data: bytes, *, create: bool) -> bool:

@@ -397,9 +397,10 @@ def _listener(bar: Progress, work: int) -> Callable[[Report], None]:
 def _with_cause(error: GeoZarrError) -> str:
     """One line: the error, and what the library below said where that adds something."""
     cause: BaseException = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not (isinstance(cause, StoreError) and cause.reason):
         cause = cause.__cause__
-    text = str(error) if isinstance(cause, GeoZarrError) else f"{error}: {cause}"
+    is_told = cause is error or (isinstance(cause, GeoZarrError) and not isinstance(cause, StoreError))
+    text = str(error) if is_told else f"{error}: {cause}"
     return " ".join(text.split())
 
 

@@ -10,6 +10,8 @@ from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+pytest_plugins = ["s3"]  # the servers that tests share
+
 # The same examples on every run, on machines of every speed.
 settings.register_profile("project", derandomize=True, deadline=None)
 settings.load_profile("project")

@@ -17,12 +17,13 @@ GEOZARR_LAYERS = (
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),
+    ("geozarr.answers", "geozarr.targets"),
     ("geozarr.stores",),
     ("geozarr.icechunk_store", "geozarr.zip_store"),
     ("geozarr.store",),
     ("geozarr.manifest",),
 )
-AT_THE_EDGE = ("cli.py", "app.py", "settings.py")
+AT_THE_EDGE = ("cli.py", "app.py", "settings.py", "targets.py")
 
 
 @dataclass(frozen=True)

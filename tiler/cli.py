@@ -115,7 +115,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 def _one_line(error: GeoZarrError) -> str:
     """Message of an error; of a store that fails with the first line of the reason."""
-    reason = str(error.__cause__).splitlines()[:1] if isinstance(error, StoreError) and error.__cause__ else []
+    is_told = not isinstance(error, StoreError) or error.reason or error.__cause__ is None
+    reason = [] if is_told else str(error.__cause__).splitlines()[:1]
     return ": ".join((str(error), *reason))
 
 

@@ -93,9 +93,9 @@ CASES = [
         ("a.tif", "10 bytes", "12 bytes"),
     ),
     (
-        StoreError("put", "0/zarr.json", attempts=3),
-        {"operation": "put", "key": "0/zarr.json", "attempts": 3},
-        ("put", "0/zarr.json", "3"),
+        StoreError("put", "0/zarr.json", attempts=3, reason="the store answered 503 SlowDown"),
+        {"operation": "put", "key": "0/zarr.json", "attempts": 3, "reason": "the store answered 503 SlowDown"},
+        ("put", "0/zarr.json", "3", "503 SlowDown"),
     ),
 ]
 KINDS = [type(error).__name__ for error, _, _ in CASES]
