@@ -304,6 +304,7 @@ class Journal:
         self._to_merge: list[Segment] = []
         self._bytes = 0
         self._merged: deque[str] = deque()
+        self._failed = False
         self.covered = 0
 
     def add(self, done: Done) -> bool:
@@ -314,6 +315,8 @@ class Journal:
     def flush(self, *, force: bool = True) -> bool:
         """Write what waits, if it has waited long enough or must be written; tell whether nothing waits.
 
+        Once that has failed, for all the store's patience, nothing more is tried: the run is at its end.
+
         Raises
         ------
         StoreError
@@ -322,7 +325,7 @@ class Journal:
         now = self._clock()
         if not self._waiting:
             return True
-        if not force and now - self._flushed < self._interval:
+        if self._failed or (not force and now - self._flushed < self._interval):
             return False
         units = np.array(
             [(d.group, d.block.level, d.block.row, d.block.col, *d.handed) for d in self._waiting], dtype=UNIT
@@ -338,7 +341,9 @@ class Journal:
             "damaged": [list(damage) for done in self._waiting for damage in done.damaged],
             "undefined": [[at, done.undefined] for at, done in enumerate(self._waiting) if done.undefined],
         }
+        self._failed = True
         self._store.put(self._key(self._next), encode(header, units, objects))
+        self._failed = False
         self._next += 1
         self.covered += pixels
         written, self._waiting = self._waiting, []

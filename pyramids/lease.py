@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from geozarr.errors import BuildConflictError, GeoZarrError, MetadataError
+from geozarr.errors import BuildConflictError, GeoZarrError, MetadataError, UnsupportedError
 from geozarr.manifest import BUILDS
 from geozarr.store import decode_document, encode_document, join
 
@@ -147,6 +147,8 @@ class Lease:
     ------
     BuildConflictError
         On entering, if somebody else holds the target.
+    UnsupportedError
+        On entering, if the store does not know puts that only create.
     StoreError
         If the store fails.
     """
@@ -167,7 +169,9 @@ class Lease:
         if terms is not None and not terms.is_over(self._clock()):
             raise BuildConflictError(self._store.location, owner=terms.owner, since=terms.since)
         number = latest + 1
-        if not self._store.put(_key(number), self._bytes(), create=True):
+        if self._store.put(_key(number), self._bytes(), create=True):
+            self._require_exclusive(number)
+        else:
             there = self._read(number)
             # A put that was tried again, because nobody answered, finds what it has written itself.
             if there is None or there.write_id != self._terms.write_id:
@@ -200,6 +204,15 @@ class Lease:
         with self._writing, contextlib.suppress(GeoZarrError):
             self._terms = replace(self._terms, is_halted=True)
             self._store.put(_key(self._number), self._bytes())
+
+    def _require_exclusive(self, number: int) -> None:
+        """Refuse a store that creates what it has already: one that passes over what it does not know."""
+        if not self._store.put(_key(number), self._bytes(), create=True):
+            return
+        with contextlib.suppress(GeoZarrError):
+            self._store.delete(_key(number))
+        reason = f"{self._store.location} replaces the object instead, and two builders could not be kept apart"
+        raise UnsupportedError("a put that only creates (If-None-Match: *)", reason)
 
     def check(self) -> None:
         """Make sure that nobody has taken the target over.
