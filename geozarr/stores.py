@@ -228,8 +228,8 @@ class ObjectStoreAdapter:
 
     def __init__(self, store: ObjectStore, location: str = "", *, retries: Retries | None = None) -> None:
         self._store = store
-        is_here = isinstance(store, LocalStore | MemoryStore)
-        self._retries = retries or (ONCE if is_here else BUILDER)
+        self.is_remote = not isinstance(store, LocalStore | MemoryStore)
+        self._retries = retries or (BUILDER if self.is_remote else ONCE)
         self._root = str(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
         self._opened_by = location if "://" in location else None
         self.location = location or self._root or type(store).__name__

@@ -329,7 +329,8 @@ class _Run:
         """Make the build visible."""
         self._sweeper.finish()
         summaries = self._summaries()
-        others = publish.write_beside(self._plan, self._store, summaries)
+        with self._shop.writers.batch() as sink:
+            others = publish.write_beside(self._plan, sink, summaries)
         reference = publish.write_manifest(
             self._plan, self._store, self._name, others, lambda: journal.segments(self._store, self._folder)
         )

@@ -18,7 +18,7 @@ from geozarr.errors import MetadataError, PlanChangedError, SourceChangedError, 
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Sweepable, Transaction
-from pyramids import lease, publish, transaction
+from pyramids import lease, publish, transaction, writers
 from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
@@ -284,8 +284,7 @@ def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:
     """Delete all that unfinished builds have left in a target that nobody reads, also one whose plan is lost."""
     marks = {join(publish.build_folder(name), PLAN) for name in begun}
     keys = [item.key for item in store.listed()]
-    for key in keys:
-        if key not in marks and not key.startswith(f"{BUILDS}/lease/"):
-            store.delete(key)
+    kept = f"{BUILDS}/lease/"
+    writers.each(store, store.delete, [key for key in keys if key not in marks and not key.startswith(kept)])
     for key in sorted(marks):
         store.delete(key)

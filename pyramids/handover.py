@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyramids.fold import Accumulator
     from pyramids.plan import Plan
     from pyramids.sources import Slice
+    from pyramids.writers import Sink
 
 _SUMMARY = ("count", "minimum", "maximum", "mean", "squares")
 
@@ -149,8 +150,8 @@ class Handovers:
         """Where an outcome is kept."""
         return join(self._folder, "handover", str(group), str(block.level), str(block.row), str(block.col))
 
-    def put(self, group: int, block: Subtree, outcome: Outcome) -> Entry:
-        """Keep the outcome of a block.
+    def put(self, group: int, block: Subtree, outcome: Outcome, sink: Sink) -> Entry:
+        """Keep the outcome of a block; `sink` writes it.
 
         Raises
         ------
@@ -158,7 +159,7 @@ class Handovers:
             If it cannot be written.
         """
         data = encode(outcome)
-        self._store.put(self.key(group, block), data)
+        sink.put(self.key(group, block), data)
         size = sum(quarter.nbytes for quarter in outcome.quarters if quarter is not None)
         size += sum(len(chunk) for chunks in outcome.pending.values() for chunk in chunks.values())
         outcome.records = []

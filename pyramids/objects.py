@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr.documents import ArrayLayout
-    from geozarr.store import Store
     from geozarr.window import Window
     from pyramids.meter import Meter
     from pyramids.plan import Plan, PlannedVariable
     from pyramids.scratch import Scratch
+    from pyramids.writers import Sink
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Objects:
         What is built.
     tracks : tuple of Track
         The slices that are walked together.
-    store : Store
+    store : Sink
         Where objects go.
     meter : Meter
         Is told of objects stored and time spent.
     """
 
-    def __init__(self, plan: Plan, tracks: tuple[Track, ...], store: Store, meter: Meter) -> None:
+    def __init__(self, plan: Plan, tracks: tuple[Track, ...], store: Sink, meter: Meter) -> None:
         self._plan = plan
         self._tracks = tracks
         self._store = store

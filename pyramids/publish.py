@@ -19,7 +19,7 @@ from geozarr.errors import MetadataError
 from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
 from geozarr.stores import Transaction
-from pyramids import metadata, transaction
+from pyramids import metadata, transaction, writers
 from pyramids.objects import array_objects
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyramids.journal import Segment
     from pyramids.plan import Plan
     from pyramids.statistics import Summary
+    from pyramids.writers import Sink
 
 PUBLISHED = "published.json"
 OPEN_PIECES = 128  # pieces of the manifest that are put together in one pass over the journal: 64 MB
@@ -50,7 +51,7 @@ def placed(plan: Plan, folder: str) -> Plan:
     return replace(plan, levels=levels_module.moved(plan.levels, folder))
 
 
-def write_beside(plan: Plan, store: Store, summaries: Mapping[str, Summary | None]) -> dict[str, Entry]:
+def write_beside(plan: Plan, store: Sink, summaries: Mapping[str, Summary | None]) -> dict[str, Entry]:
     """Write coordinates and documents of the levels; return what was written, by key.
 
     Raises
@@ -232,6 +233,4 @@ def work_folders(name: str) -> list[str]:
 
 def delete_below(store: Store, folder: str, *, spare: str | None = None) -> None:
     """Delete all objects of a folder, but for one."""
-    for item in list(store.listed(folder)):
-        if item.key != spare:
-            store.delete(item.key)
+    writers.each(store, store.delete, [item.key for item in store.listed(folder) if item.key != spare])

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geozarr.store import Store
     from pyramids.control import Positions
     from pyramids.fold import Accumulator
     from pyramids.meter import Progress
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from pyramids.sources.blocks import Blocks, Piece
     from pyramids.sources.damaged import Damage
     from pyramids.statistics import Summary
+    from pyramids.writers import Sink
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ class Surroundings:
     ----------
     blocks : Blocks
         The source, through its LRU.
-    store : obstore store
+    store : Sink
         Where objects go, each in one put.
     progress : Progress
         Is told of each finest block and each object.
     """
 
     blocks: Blocks
-    store: Store
+    store: Sink
     progress: Progress
 
 
@@ -382,7 +382,7 @@ class _Climber:
     """What walking below and above a cut have in common: rounding and storing a block that has its four quarters."""
 
     def __init__(
-        self, plan: Plan, group: tuple[Slice, ...], *, store: Store, progress: Progress, scratch: Scratch
+        self, plan: Plan, group: tuple[Slice, ...], *, store: Sink, progress: Progress, scratch: Scratch
     ) -> None:
         self._plan = plan
         self._group = group
@@ -735,7 +735,7 @@ def join(
     block: Subtree,
     quarters: Mapping[Subtree, Outcome],
     *,
-    store: Store,
+    store: Sink,
     progress: Progress,
     scratch: Scratch,
 ) -> Outcome:

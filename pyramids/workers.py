@@ -84,6 +84,8 @@ class Workers:
 
     def compare(self, records: Sequence[Record]) -> Future[list[Record]]:
         """Have objects compared with what is known of them; raises as `submit`."""
+        if not self.are_elsewhere and self._shop.writers.pool is not None:
+            return self._shop.writers.pool.submit(workshop.damaged, self._shop, records)  # it waits for the network
         return self._submitted(workshop.damaged, records)
 
     def _submitted(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -98,7 +100,7 @@ class Workers:
 
     def _made(self) -> Executor:
         if self._processes == 1:
-            return ThreadPoolExecutor(self._threads, thread_name_prefix="pyramid")
+            return ThreadPoolExecutor(self._threads + self._shop.writers.units, thread_name_prefix="pyramid")
         if self._threads > 1:
             expected = "1, where there are several processes: each does one unit of work at a time"
             raise ParameterError("workers", found=self._threads, expected=expected)

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from geozarr import manifest
 from geozarr.errors import GeoZarrError, LimitError, ParameterError, SourceChangedError
 from geozarr.manifest import Entry
-from pyramids import heap, plan, shards, walk
+from pyramids import heap, plan, shards, walk, writers
 from pyramids.handover import Handovers
 from pyramids.journal import Done
 from pyramids.objects import array_objects
 from pyramids.scratch import ScratchPool
 from pyramids.sources.blocks import Blocks
 from pyramids.walk import Surroundings
+from pyramids.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,9 +94,13 @@ class Workshop:
         self._is_stopped = False
         self._open = contextlib.ExitStack()
         self._open.enter_context(heap.kept())
+        flight, cache = writers.shares(store, planned)
+        self.writers = self._open.enter_context(Writers(store, capacity=flight))
         self.blocks = self._open.enter_context(
-            Blocks(source, capacity=planned.cache, readers=planned.workers, damaged=planned.damaged)
+            Blocks(source, capacity=cache, readers=planned.workers, damaged=planned.damaged)
         )
+        # Threads beyond the plan's workers wait for their puts: only so many compute.
+        self._turns = threading.BoundedSemaphore(planned.workers) if self.writers.units else contextlib.nullcontext()
         self.handovers = Handovers(planned, store, folder, capacity=planned.cache // 4)
         self._scratch = ScratchPool()
         self._lock = threading.Lock()
@@ -167,7 +172,7 @@ class Workshop:
             raise CancelledError
 
     def do(self, unit: Unit) -> Done:
-        """Do one unit of work.
+        """Do one unit of work; it is done when all that it stores is confirmed.
 
         Raises
         ------
@@ -183,19 +188,17 @@ class Workshop:
         planned = self.plan
         group = planned.groups[unit.group]
         progress = _Progress(self)
-        with self._scratch.borrow() as scratch:
+        with self.writers.batch() as sink, self._turns, self._scratch.borrow() as scratch:
             if unit.children:
                 quarters = {child: self.handovers.take(unit.group, child, entry) for child, entry in unit.children}
-                found = walk.join(
-                    planned, group, unit.block, quarters, store=self.store, progress=progress, scratch=scratch
-                )
+                found = walk.join(planned, group, unit.block, quarters, store=sink, progress=progress, scratch=scratch)
                 pixels = 0
             else:
-                surroundings = Surroundings(self.blocks, self.store, progress)
+                surroundings = Surroundings(self.blocks, sink, progress)
                 found = walk.run(planned, group, unit.block, surroundings=surroundings, scratch=scratch)
                 pixels = walk.finest_window(planned, unit.block).size * len(group)
             records = tuple(found.records)
-            handed = self.handovers.put(unit.group, unit.block, found)
+            handed = self.handovers.put(unit.group, unit.block, found, sink)
         progress.spent({"decode": self._decoding()})
         return Done(
             unit.group, unit.block, handed, records, pixels, found.damaged, found.undefined, stages=progress.stages
@@ -215,7 +218,9 @@ class Workshop:
         for record in records:
             self.go_on()
             key = array_objects(self.plan, record.array).key(record.number)
-            if not is_whole(self.store, key, Entry(record.length, record.crc32)):
+            with self.writers.within(record.length):
+                as_known = is_whole(self.store, key, Entry(record.length, record.crc32))
+            if not as_known:
                 found.append(record)
         return found
 
