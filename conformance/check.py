@@ -69,6 +69,7 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
         documents=documents.documents,
         pyramids=len(context.pyramids),
         geospatial=geospatial,
+        has_lists=documents.has_lists,
     )
 
 

@@ -171,6 +171,8 @@ class Report:
         Nodes that register or use the multiscales, proj or spatial convention. None means that nothing was checked.
     tolerance : str
         Of comparisons of coordinates.
+    has_lists : bool
+        False where the store cannot list its objects: nodes that consolidated metadata do not name were not seen.
     """
 
     store: str
@@ -183,6 +185,7 @@ class Report:
     pyramids: int
     geospatial: int
     tolerance: str = TOLERANCE
+    has_lists: bool = True
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -216,6 +219,7 @@ class Report:
                 "documents": self.documents,
                 "pyramids": self.pyramids,
                 "geospatial_nodes": self.geospatial,
+                "listed": self.has_lists,
             },
             "counts": {str(severity): count for severity, count in self.counts.items()},
             "rules": list(self.rules),
@@ -245,6 +249,8 @@ class Report:
             f"{len(self.rules)} rules at depth {self.depth}, profile {self.profile}",
             f"tolerance: {self.tolerance}",
         ]
+        if not self.has_lists:
+            lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
         for severity in Severity:
             groups: dict[str, list[Finding]] = {}
             for finding in self.findings:

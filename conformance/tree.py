@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from geozarr import manifest
 from geozarr import store as geozarr_store
 from geozarr.documents import DOCUMENT
-from geozarr.errors import LimitError, MetadataError
+from geozarr.errors import LimitError, MetadataError, UnsupportedError
 from geozarr.store import MAX_DOCUMENT, MAX_NODES, join
 
 if TYPE_CHECKING:
@@ -94,10 +94,13 @@ class Tree:
         By path, parents before children.
     documents : int
         Documents parsed, consolidated copies included.
+    has_lists : bool
+        False where the store cannot list its objects: the nodes are those that consolidated metadata name.
     """
 
     nodes: dict[str, Node]
     documents: int
+    has_lists: bool = True
     _children: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _arrays: dict[str, dict[str, Node]] = field(default_factory=dict, repr=False)
 
@@ -163,7 +166,7 @@ def read(store: StoreLike) -> Tree:
     StoreError
         If the store fails.
     """
-    own = _walk(store)
+    own, has_lists = _walk(store)
     nodes = dict(own)
     count = sum(not node.is_missing for node in own.values())
     for group in own.values():
@@ -177,11 +180,15 @@ def read(store: StoreLike) -> Tree:
                 nodes[path] = Node(
                     path, document, fault=node.fault, is_missing=node.is_missing, is_copy=True
                 )  # the first copy is the outermost group's, which is the one readers take
-    return Tree(dict(sorted(nodes.items(), key=lambda item: item[0].split("/") if item[0] else [])), count)
+    return Tree(dict(sorted(nodes.items(), key=lambda item: item[0].split("/") if item[0] else [])), count, has_lists)
 
 
-def _walk(store: StoreLike) -> dict[str, Node]:
-    """Read each node's own document by listing; folders without one are kept where a node is below them."""
+def _walk(store: StoreLike) -> tuple[dict[str, Node], bool]:
+    """Read each node's own document by listing; folders without one are kept where a node is below them.
+
+    Where the store has no lists, what the root's consolidated metadata names is read. Returns whether it has.
+    """
+    has_lists = True
     nodes: dict[str, Node] = {}
     visited = 0
     waiting = [("", 0)]
@@ -204,12 +211,23 @@ def _walk(store: StoreLike) -> dict[str, Node]:
             node.is_missing and (name == "c" or name[:1] == "." or name[:2] == "__")
         ):
             continue  # below it are chunks, or what is not Zarr's
-        children = geozarr_store.list_children(store, path)
+        try:
+            children = geozarr_store.list_children(store, path)
+        except UnsupportedError:
+            has_lists = False
+            children = _known_children(path, nodes[""])
         if children and depth == MAX_DEPTH_OF_GROUPS:
             raise LimitError("depth of groups", allowed=MAX_DEPTH_OF_GROUPS, found=depth + 1)
         below = (join(path, child) for child in reversed(children))
         waiting.extend((child, depth + 1) for child in below if child not in former)
-    return nodes
+    return nodes, has_lists
+
+
+def _known_children(path: str, root: Node) -> list[str]:
+    """Names directly below a group that the root's consolidated metadata has."""
+    prefix = f"{path}/" if path else ""
+    names = {known[len(prefix) :].partition("/")[0] for known in blocks(root) if known.startswith(prefix)}
+    return sorted(filter(is_legal_name, names))
 
 
 def _add_missing_groups(nodes: dict[str, Node], path: str) -> None:

@@ -139,7 +139,11 @@ def former_groups(store: Store, attributes: Mapping[str, Any]) -> frozenset[str]
         return frozenset()
     if current is None:
         return frozenset()
-    groups = {name: groups_of(store, name) for name in store.children(BUILDS)}
+    try:
+        names = store.children(BUILDS)
+    except UnsupportedError:  # without lists nobody comes upon them
+        return frozenset()
+    groups = {name: groups_of(store, name) for name in names}
     mine = groups.pop(current.build, frozenset())
     return frozenset().union(*groups.values()) - mine
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_ch
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import HTTPStore, LocalStore, MemoryStore
 
 from geozarr import answers, targets
 from geozarr.answers import CutBodyError
@@ -140,11 +140,11 @@ class Store(Protocol):
         ...
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
-        """List the objects below a prefix, in whatever order."""
+        """List the objects below a prefix, in whatever order; `UnsupportedError` where a store has no lists."""
         ...
 
     def children(self, prefix: str = "") -> list[str]:
-        """Names of the folders directly below a prefix, sorted."""
+        """Names of the folders directly below a prefix, sorted; `UnsupportedError` where a store has no lists."""
         ...
 
     def delete(self, key: str) -> None:
@@ -305,6 +305,7 @@ class ObjectStoreAdapter:
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
         """List the objects below a prefix; a list that fails goes on after the last key that it gave."""
+        self._require_lists()
         last: str | None = None
         pages: Iterator[Any] | None = None
 
@@ -325,6 +326,7 @@ class ObjectStoreAdapter:
 
     def children(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below a prefix, sorted."""
+        self._require_lists()
         result = self._tried("list", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
         return sorted(PurePosixPath(path).name for path in result["common_prefixes"])
 
@@ -345,6 +347,11 @@ class ObjectStoreAdapter:
             return 0
         root = self._root
         return self._tried("sweep", "", lambda: _sweep_folder(root, f"{root}/{spare}"))
+
+    def _require_lists(self) -> None:
+        """Refuse to list what is behind a plain HTTP server, without asking it."""
+        if isinstance(self._store, HTTPStore):
+            raise UnsupportedError("a list of objects", f"{self.location} is a plain HTTP server, which has none")
 
     def _tried(self, operation: str, key: str, once: Callable[[], T]) -> T:
         """Do something as often as it makes sense.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from geozarr.errors import BuildConflictError, GeoZarrError, MetadataError, UnsupportedError
 from geozarr.manifest import BUILDS
 from geozarr.store import decode_document, encode_document, join
+from pyramids.writers import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,7 +208,7 @@ class Lease:
 
     def _require_exclusive(self, number: int) -> None:
         """Refuse a store that creates what it has already: one that passes over what it does not know."""
-        if not self._store.put(_key(number), self._bytes(), create=True):
+        if not is_remote(self._store) or not self._store.put(_key(number), self._bytes(), create=True):
             return
         with contextlib.suppress(GeoZarrError):
             self._store.delete(_key(number))

@@ -60,7 +60,14 @@ def test_counts_are_by_severity() -> None:
 
 def test_json_holds_every_finding_and_what_was_checked() -> None:
     document = json.loads(report(finding(), finding(Severity.WARNING, node="/2")).to_json())
-    assert document["checked"] == {"rules": 2, "nodes": 4, "documents": 8, "pyramids": 1, "geospatial_nodes": 3}
+    assert document["checked"] == {
+        "rules": 2,
+        "nodes": 4,
+        "documents": 8,
+        "pyramids": 1,
+        "geospatial_nodes": 3,
+        "listed": True,
+    }
     assert [item["node"] for item in document["findings"]] == ["/1", "/2"]
     assert document["findings"][0]["pointer"] == "/attributes/spatial:transform"
     assert document["exit_status"] == 1
