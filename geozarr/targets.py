@@ -40,9 +40,8 @@ def open_url(url: str) -> ObjectStore:
         As obstore does.
     """
     parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        # Settings of the client replace those of the environment, and are only given where there are none.
-        return from_url(url, client_options={"allow_http": parts.scheme == "http"}, retry_config=_ONE_TRY)
+    if parts.scheme == "http":
+        return from_url(url, client_options={"allow_http": True}, retry_config=_ONE_TRY)
     if parts.scheme in _AZURE and "@" not in parts.netloc:
         # obstore ends in a panic where the account is in the environment alone.
         return from_url(url, account_name=_azure_account(url), retry_config=_ONE_TRY)
