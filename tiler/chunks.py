@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from geozarr import manifest
 from geozarr.codecs import ABSENT, DamagedChunkError
 from geozarr.errors import ChunkReadError, LimitError
 from geozarr.manifest import Manifest
@@ -77,7 +78,8 @@ class ChunkReader:
     version : object
         Set apart from every other store and version that shares the cache.
     reference : Reference, optional
-        Where the manifest lies, where there is one: it tells an object that is lost from one that was never stored.
+        Where the manifest lies, where there is one: it tells an object that is lost from one that was never
+        stored, and what was stored from what is there now.
     """
 
     def __init__(
@@ -126,9 +128,11 @@ class ChunkReader:
         name = ".".join(map(str, index))
         if storage.index is None:
             found = self._store.get(array.object_key(index), most=storage.chain.most_stored_bytes)
-            if found is None:
-                self._require_empty(array, index, name)
             data = None if found is None else found.data
+            if data is None:
+                self._require_empty(array, index, name)
+            else:
+                self._require_as_stored(array, index, name, data)
         else:
             data = self._get_from_shard(array, index, storage.index, name)
         if data is None:
@@ -166,7 +170,7 @@ class ChunkReader:
 
     @cached_property
     def _manifest(self) -> Manifest | None:
-        """The manifest, read when the first object is not there."""
+        """The manifest, read with the first object that it has to speak for."""
         return None if self._reference is None else Manifest(self._store, self._reference)
 
     def _require_empty(self, array: StoredArray, object_index: tuple[int, ...], name: str) -> None:
@@ -175,6 +179,12 @@ class ChunkReader:
             raise ChunkReadError(f"/{array.path}", name, "is lost") from FileNotFoundError(
                 array.object_key(object_index)
             )
+
+    def _require_as_stored(self, array: StoredArray, index: tuple[int, ...], name: str, data: bytes) -> None:
+        """Refuse a chunk of its own that is not what was stored: no codec in it notices most flipped bits."""
+        entry = None if self._manifest is None else self._manifest.entry(array.path, index)
+        if entry is not None:
+            manifest.check(data, entry, array=f"/{array.path}", chunk=name)
 
     def _load_index(self, array: StoredArray, key: str, layout: ShardIndex, name: str) -> Shard | None:
         size = layout.stored_bytes
