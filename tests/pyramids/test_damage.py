@@ -504,7 +504,7 @@ def test_b11_a_build_that_goes_on_counts_each_unit_once() -> None:
     plan = dataclasses.replace(builds.plan_for(source, tms="native", chunk=32, levels=5, workers=1), block=64, cut=1)
     whole, report = builds.run(plan, source)
     assert report.undefined > 20
-    for after in (1, 3, 5, 8):
+    for after, loses in ((1, False), (5, False), (8, False), (5, True), (8, True)):
         store, told = MemoryStore(), 0
 
         def listener(_: pyramids.Report, after: int = after) -> None:
@@ -515,9 +515,9 @@ def test_b11_a_build_that_goes_on_counts_each_unit_once() -> None:
 
         with pytest.raises(KeyboardInterrupt):
             pyramids.execute(plan, source, store, listener=listener)
-        # Lost objects make units be done twice.
-        for key in [key for key in builds.objects(store) if "/c/" in key][::2]:
-            store.delete(key)
+        if loses:  # so that units are done twice
+            for key in [key for key in builds.objects(store) if "/c/" in key][::2]:
+                store.delete(key)
         again = pyramids.execute(plan, source, store, resume=True)
         assert again.undefined == report.undefined
         assert pixels_of(store) == pixels_of(whole)
