@@ -396,6 +396,9 @@ def _listener(bar: Progress, work: int) -> Callable[[Report], None]:
 
 def _with_cause(error: GeoZarrError) -> str:
     """One line: the error, and what the library below said where that adds something."""
+    notes = getattr(error, "__notes__", ())
+    if notes:  # it comes from another process, which has put its cause into words
+        return " ".join(f"{error}: {notes[0]}".split())
     cause: BaseException = error
     while cause.__cause__ is not None and not (isinstance(cause, StoreError) and cause.reason):
         cause = cause.__cause__

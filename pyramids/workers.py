@@ -133,6 +133,6 @@ def _begin() -> None:
 
         def ending() -> None:
             builder.join()
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=ending, name="builder", daemon=True).start()

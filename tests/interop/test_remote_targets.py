@@ -65,7 +65,7 @@ def test_every_command_works_on_s3(proxy: FaultProxy, s3_server: S3Server, raste
     target = f"s3://{s3_server.bucket()}/deep/scene.zarr"
     proxy.harm("403", "put", "deep/scene.zarr/zarr.json")
     stopped = run(build, endpoint, raster, target)
-    assert stopped.exit_code == 2
+    assert stopped.exit_code == 4
     assert stopped.stderr.splitlines()[-1].startswith(
         "geozarr-build: cannot put 'zarr.json' (tried 1 x): the store answered 403 AccessDenied"
     )
@@ -105,9 +105,12 @@ def test_every_command_works_on_s3(proxy: FaultProxy, s3_server: S3Server, raste
 
 @pytest.mark.faults
 def test_what_is_missing_is_said_on_one_line(s3_server: S3Server, raster: Path) -> None:
-    for command, arguments in ((build, (raster, "s3://no-such-bucket/x.zarr")), (check, ("s3://no-such-bucket/x",))):
+    for command, arguments, status in (
+        (build, (raster, "s3://no-such-bucket/x.zarr"), 4),
+        (check, ("s3://no-such-bucket/x",), 2),
+    ):
         result = run(command, s3_server.endpoint, *arguments)
-        assert result.exit_code == 2
+        assert result.exit_code == status
         line = result.stderr.splitlines()[-1]
         assert line.startswith("geozarr-")
         assert line.endswith("the bucket or container does not exist (NoSuchBucket)")

@@ -11,6 +11,7 @@ from geozarr.manifest import Entry
 from pyramids import journal
 from pyramids.journal import Done, Journal, Ledger
 from pyramids.objects import Record
+from pyramids.sources.damaged import Damage
 from pyramids.walk import Subtree
 
 FOLDER = ".build/abc"
@@ -19,7 +20,9 @@ FOLDER = ".build/abc"
 def done(number: int) -> Done:
     """A unit that stored two objects."""
     records = tuple(Record(1, 2 * number + more, 100 + number, 7 * number) for more in range(2))
-    return Done(0, Subtree(0, number // 8, number % 8), Entry(10, number), records, 64, (f"block {number}",))
+    return Done(
+        0, Subtree(0, number // 8, number % 8), Entry(10, number), records, 64, (Damage("x", f"{number}"),), number % 3
+    )
 
 
 def written(count: int, *, merge: int, monkeypatch: pytest.MonkeyPatch, runs: int = 1) -> store_module.Store:
@@ -43,7 +46,7 @@ def read(store: store_module.Store) -> Ledger:
 
 def told(ledger: Ledger) -> tuple[object, ...]:
     """All that a ledger says but for the number of segments."""
-    totals = ledger.pixels, ledger.covered, ledger.objects, ledger.size, ledger.damaged, ledger.rate
+    totals = ledger.pixels, ledger.covered, ledger.objects, ledger.size, ledger.damaged, ledger.undefined, ledger.rate
     return (*totals, [ledger.handed(0, done(number).block) for number in range(len(ledger))])
 
 
