@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geozarr import manifest
@@ -188,13 +187,10 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
             plan = _as_begun(plan, found.begun[name])
             _leave_plan(store, plan, name, folder)
             return Claim(name, publish.placed(plan, folder), State.BEGUN)
-    if found.has_root or found.begun:
-        if not overwrite:
-            _refuse(store, plan, found, resume=resume)
-        if _holds(store, plan.source.name):
-            raise TargetExistsError(store.location, found="the source of this build", expected="another place")
+    if (found.has_root or found.begun) and not overwrite:
+        _refuse(store, plan, found, resume=resume)
     if not found.has_root:
-        # Nobody sees these: they make room. A mark stays last, so that a target is ours as long as anything is left.
+        # Nobody sees these: they make room.
         _clear(store, found.begun)
     elif found.current is None:
         raise TargetExistsError(store.location, found="a pyramid without its build", expected="one of this tool")
@@ -272,18 +268,22 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, A
         yield path, before, now
 
 
-def _holds(store: Store, source: str) -> bool:
-    """Tell whether a source lies in the folder that a build would clear."""
-    folder = getattr(store, "folder", None)
-    if folder is None or not Path(source).exists():
-        return False
-    return Path(source).resolve().is_relative_to(Path(folder).resolve())
-
-
 def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:
-    """Delete all that unfinished builds have left in a target that nobody reads, also one whose plan is lost."""
-    marks = {join(publish.build_folder(name), PLAN) for name in begun}
+    """Delete all that unfinished builds have left in a target that nobody reads.
+
+    Raises
+    ------
+    TargetExistsError
+        If there is anything that none of their plans speaks of; nothing is deleted then.
+    """
+    ours = {f"{group}/" for name in begun for group in manifest.groups_of(store, name)} | {f"{BUILDS}/"}
     keys = [item.key for item in store.listed()]
+    for key in keys:
+        if not any(key.startswith(prefix) for prefix in ours):
+            found = f"objects of another origin, such as {key}"
+            raise TargetExistsError(store.location, found=found, expected="nothing but what builds have left")
+    # A mark stays last, so that a target is ours as long as anything is left.
+    marks = {join(publish.build_folder(name), PLAN) for name in begun}
     kept = f"{BUILDS}/lease/"
     writers.each(store, store.delete, [key for key in keys if key not in marks and not key.startswith(kept)])
     for key in sorted(marks):

@@ -63,6 +63,11 @@ class FaultStore:
         return self._store.location
 
     @property
+    def is_remote(self) -> bool:
+        """Whether puts go out many at a time."""
+        return bool(getattr(self._store, "is_remote", False))
+
+    @property
     def keys(self) -> list[str]:
         """Keys that were put, in their order."""
         return [operation.key for operation in self.operations if operation.name == "put"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,14 +35,20 @@ MOST_HELD = 10**9  # bytes of handovers that are kept in memory where none is wr
 
 def build(job: dict[str, Any]) -> dict[str, Any]:
     """Build a raster as a user does; `bare` without journal, handovers, checksums and manifest."""
+    if job.get("cores"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["cores"]])
     synced = _timed(stores.ObjectStoreAdapter, "sync")
     if job["bare"]:
         _take_out_what_lasts()
-    options = Options(workers=job["threads"], memory=job["memory"], max_zoom=job["max_zoom"], resampling="bilinear")
-    executor = ProcessPoolExecutor(job["processes"]) if job.get("processes") else None
+    options = Options(
+        workers=job["threads"],
+        processes=job.get("processes", 1),
+        memory=job["memory"],
+        max_zoom=job["max_zoom"],
+        resampling="bilinear",
+    )
     started = time.perf_counter()
-    with executor or contextlib.nullcontext():
-        pyramids.build(job["source"], job.get("url") or job["target"], options, executor=executor)
+    pyramids.build(job["source"], job.get("url") or job["target"], options)
     return {"seconds": time.perf_counter() - started, "sync_seconds": sum(synced)}
 
 
@@ -77,7 +83,7 @@ def _take_out_what_lasts() -> None:
         header = {"pixels": 0, "covered": 0, "bytes": 0, "seconds": 0.0, "at": 0.0, "damaged": []}
         yield Segment(header, units, np.zeros(0, journal.OBJECT))
 
-    def put(self: handover.Handovers, group: int, block: Any, outcome: Any) -> Entry:
+    def put(self: handover.Handovers, group: int, block: Any, outcome: Any, _: Any) -> Entry:
         outcome.records = []
         with self._lock:
             self._kept[group, block] = (0, outcome)

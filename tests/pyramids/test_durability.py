@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from obstore.store import MemoryStore
 
 import builds
@@ -16,13 +19,14 @@ import faults
 import pyramids
 from builds import FakeSource, scene
 from faults import Death, FaultStore, VolatileStore, contents
-from geozarr import BuildConflictError, PlanChangedError, SourceChangedError
+from geozarr import BuildConflictError, PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr import store as store_module
 from pyramids import journal, lease, status
 from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from geozarr import Window
     from geozarr.stores import Store
@@ -100,13 +104,13 @@ def test_b1_death_at_any_moment_of_a_first_build(how: str, record_property: Call
         built(source(), store, resume=True)
         assert lasting(store) == expected, f"{how} {operation}"
         points += 1
-    record_property("points", points)
+    record_property("crash points", points)
     assert points > 50
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["before", "after"])
-def test_b1_death_at_any_moment_of_a_rebuild(how: str) -> None:
+def test_b1_death_at_any_moment_of_a_rebuild(how: str, record_property: Callable[[str, object], None]) -> None:
     """A reader sees the former pyramid or the new one, never a mixture."""
     first = memory()
     built(source(), first)
@@ -123,6 +127,29 @@ def test_b1_death_at_any_moment_of_a_rebuild(how: str) -> None:
         assert visible(store) in (former, visible(whole)), f"{how} {operation}"
         built(source(2), store, resume=True, overwrite=True)
         assert lasting(store) == expected, f"{how} {operation}"
+    record_property("crash points", len(counted.operations))
+
+
+@pytest.mark.slow
+def test_b1_death_at_any_moment_of_going_back_to_a_former_build(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Its levels are there already: they never look like somebody else's."""
+    first = memory()
+    for seed in (1, 2):
+        built(source(seed), first, overwrite=True)
+    start, former = contents(first), visible(first)
+    whole = _copy(start)
+    counted = FaultStore(whole)
+    built(source(1), counted, overwrite=True)
+    new = visible(whole)
+    for at, operation in enumerate(counted.operations):
+        store = _copy(start)
+        with pytest.raises(Death):
+            built(source(1), FaultStore(store, at=at), overwrite=True)
+        assert visible(store) in (former, new), operation
+        assert conformance.check(store).exit_status == 0, operation
+    record_property("crash points", len(counted.operations))
 
 
 def _copy(objects: dict[str, bytes]) -> Store:
@@ -273,6 +300,27 @@ def test_b5_an_expired_lease_is_taken_over_and_its_owner_does_not_publish() -> N
         first.check()
 
 
+def test_b5_a_builder_that_has_lost_its_lease_does_not_publish() -> None:
+    """It slept for longer than the lease lasts, and somebody else has begun meanwhile."""
+    store = memory()
+    taken: list[lease.Lease] = []
+
+    def asleep(_: Window) -> None:
+        if not taken:
+            taken.append(lease.Lease(store, clock=lambda: time.time() + lease.LASTS + 1))
+            taken[0].__enter__()
+
+    given = source()
+    given.before_read = asleep
+    with pytest.raises(BuildConflictError):
+        built(given, store)
+    assert visible(store) is None
+    taken[0].__exit__()
+    given.before_read = None
+    built(given, store, resume=True)
+    assert conformance.check(store).exit_status == 0
+
+
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"chunk": 64}, "chunk"),
     ({"shard": "none"}, "shard"),
@@ -391,23 +439,46 @@ def test_b6_a_build_that_goes_on_with_too_little_memory_for_its_blocks_is_refuse
     assert contents(store) == before
 
 
-@pytest.mark.parametrize("damage", [_cut, None], ids=["cut", "lost"])
-def test_b3_work_whose_plan_is_lost_is_done_again(damage: Callable[[bytes], bytes] | None) -> None:
+def test_b3_work_whose_plan_is_cut_off_is_done_again() -> None:
     """As after a loss of power: nobody knows in which blocks it was done."""
     whole = memory()
     built(source(), whole)
     store = memory()
     stopped(store)
     (key,) = (key for key in contents(store) if key.endswith("/plan.json"))
-    if damage is None:
-        store.delete(key)
-    else:
-        store.put(key, damage(contents(store)[key]))
+    store.put(key, _cut(contents(store)[key]))
     given = source()
-    now = dataclasses.replace(plan_of(given), block=32)
-    if damage is None:
-        store.put("0/v0/c/9/9", b"of another plan that was lost")
-    pyramids.execute(now, given, store, resume=True)
-    expected = lasting(whole)
-    found = lasting(store)
+    pyramids.execute(dataclasses.replace(plan_of(given), block=32), given, store, resume=True)
+    expected, found = lasting(whole), lasting(store)
     assert {k: v for k, v in found.items() if k != key} == {k: v for k, v in expected.items() if k != key}
+
+
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+@pytest.mark.parametrize("stray", ["note.txt", "5/v0/c/0/0", "0x/c/0"])
+def test_b23_what_lies_beside_an_unfinished_build_is_not_deleted(how: str, stray: str) -> None:
+    """Somebody has put it there since, or its plan is lost."""
+    store = memory()
+    stopped(store)
+    store.put(stray, b"precious")
+    before = contents(store)
+    with pytest.raises(TargetExistsError) as caught:
+        built(source(2), store, **{how: True, "overwrite": True})
+    assert stray in str(caught.value)
+    assert {key: data for key, data in contents(store).items() if "/lease/" not in key} == before
+    (plan,) = (key for key in before if key.endswith("/plan.json"))
+    store.delete(stray)
+    store.delete(plan)
+    with pytest.raises(TargetExistsError, match="another origin"):
+        built(source(), store, resume=True)
+
+
+def test_b23_a_source_in_the_folder_of_an_unfinished_build_is_not_deleted(tmp_path: Path) -> None:
+    store = store_module.open_store(tmp_path)
+    stopped(store)
+    scene_file = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "int16", "crs": "EPSG:32632"}
+    with rasterio.open(scene_file, "w", transform=Affine(30, 0, 5e5, 0, -30, 5e6), **profile) as out:
+        out.write(np.ones((1, 64, 64), np.int16))
+    with pytest.raises(TargetExistsError, match=r"scene\.tif"):
+        pyramids.build(scene_file, tmp_path, tms="native", overwrite=True)
+    assert scene_file.exists()

@@ -250,7 +250,7 @@ def test_b1_death_at_any_moment_of_a_first_build(record_property: Callable[[str,
         assert_equal(committed(repository), expected)
         assert len(history(repository)) == 2 + is_committed
         points += 1
-    record_property("points", points)
+    record_property("crash points", points)
 
 
 @pytest.mark.slow
@@ -276,7 +276,7 @@ def test_b1_death_at_any_moment_of_a_rebuild(record_property: Callable[[str, obj
             assert_equal(committed(repository, snapshot_id=start), former)
             repository.reset_branch("main", start)
         points += 1
-    record_property("points", points)
+    record_property("crash points", points)
     pyramids.execute(plain(small(2)), small(2), IcechunkTarget(repository), overwrite=True)
     assert_equal(committed(repository), new)
 

@@ -207,7 +207,7 @@ def test_death_at_any_moment_leaves_no_half_zip_file(
         with pytest.raises(Death):
             pyramids.pack(FaultStore(store, at=at), tmp_path / "p.zip")
         assert [path.name for path in tmp_path.glob("*.zip")] == ["whole.zip"]
-    record_property("points", len(counted.operations))
+    record_property("crash points", len(counted.operations))
     assert len(counted.operations) > 50
     assert len(list(tmp_path.glob(".p.zip.*.part"))) > 50
     pyramids.pack(store, tmp_path / "p.zip")

@@ -1,0 +1,117 @@
+"""Death at every operation, on real stores: a folder and S3 (B1).
+
+`test_durability.py` does so in memory, with torn puts, and `test_icechunk.py` for Icechunk. That a process dies before
+an operation is the same as that it died after the one before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import builds
+import pyramids
+import s3
+from builds import FakeSource, scene
+from faults import Death, FaultStore, contents
+from geozarr import store as store_module
+from pyramids import journal
+from pyramids.sources import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from geozarr.stores import Store
+    from s3 import S3Server
+
+# Parts that tell when or by whom something was built, and no more.
+_PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
+
+
+@pytest.fixture(autouse=True)
+def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "INTERVAL", 0.0)
+    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
+
+
+def built(store: Store, *, seed: int = 1, resume: bool = False) -> pyramids.Report:
+    """Build a small scene of a few units, in place of what is there."""
+    values = scene("int16", (1, 120, 100), seed=seed)
+    values[0, :64, 64:] = -9999
+    given = FakeSource(values, nodata=-9999, block_shape=(32, 32))
+    given.fingerprint = f"scene {seed}"
+    plan = builds.plan_for(given, tms="native", chunk=32, levels=3, workers=1)
+    plan = dataclasses.replace(plan, block=64, cut=0)
+    return pyramids.execute(plan, given, store, overwrite=True, resume=resume)
+
+
+def lasting(store: Store) -> dict[str, bytes]:
+    """All that a build leaves for good."""
+    return {key: data for key, data in contents(store).items() if not any(part in key for part in _PASSING)}
+
+
+def visible(store: Store) -> dict[str, bytes] | None:
+    """What a reader sees: the root document and all below the levels that it names; None where there is none."""
+    found = contents(store)
+    if "zarr.json" not in found:
+        return None
+    assets = [item["asset"] for item in json.loads(found["zarr.json"])["attributes"]["multiscales"]["layout"]]
+    keys = [key for key in found if any(key.startswith(f"{asset}/") for asset in assets)]
+    return {key: found[key] for key in ("zarr.json", *keys)}
+
+
+def enumerate_deaths(make: Callable[[], Store], *, replaced: bool) -> int:
+    """Die at each operation of a build, look, and go on; return how many points there were."""
+    whole = make()
+    former = None
+    if replaced:
+        built(whole)
+        former = visible(whole)
+    counted = FaultStore(whole)
+    seed = 2 if replaced else 1
+    built(counted, seed=seed)
+    expected, new = lasting(whole), visible(whole)
+    for at, operation in enumerate(counted.operations):
+        store = make()
+        if replaced:
+            built(store)
+        with pytest.raises(Death):
+            built(FaultStore(store, at=at), seed=seed)
+        assert visible(store) in (former, new), operation
+        built(store, seed=seed, resume=True)
+        assert lasting(store) == expected, operation
+    return len(counted.operations)
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("replaced", [False, True], ids=["first", "rebuild"])
+def test_b1_death_at_any_moment_in_a_folder(
+    tmp_path: Path, record_property: Callable[[str, object], None], *, replaced: bool
+) -> None:
+    made: list[Path] = []
+
+    def make() -> Store:
+        made.append(tmp_path / str(len(made)))
+        return store_module.open_store(made[-1], create=True)
+
+    points = enumerate_deaths(make, replaced=replaced)
+    record_property("crash points", points)
+    assert points > 40
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("replaced", [False, True], ids=["first", "rebuild"])
+def test_b1_death_at_any_moment_on_s3(
+    s3_server: S3Server, record_property: Callable[[str, object], None], *, replaced: bool
+) -> None:
+    bucket = s3_server.bucket()
+    made = iter(range(10**6))
+    points = enumerate_deaths(lambda: s3.opened(s3_server.endpoint, bucket, f"{next(made)}.zarr"), replaced=replaced)
+    record_property("crash points", points)
+    assert points > 40
