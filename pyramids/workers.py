@@ -42,7 +42,8 @@ class Workers:
     Raises
     ------
     ParameterError
-        If there are to be several processes, and the target, the source or the number of threads do not allow that.
+        If there are to be several processes, and the target, the source or the number of threads do not allow that; if
+        the processes of the executor are forked.
     LimitError
         If the source holds too much to be sent to other processes.
     """
@@ -52,6 +53,8 @@ class Workers:
         self._given = executor
         self._processes = shop.plan.processes
         self._threads = shop.plan.workers
+        if executor is not None:
+            _require_fresh(executor)
         self._pool: Executor = executor or self._made()
         self._numbers = iter(range(2**62))
         if self.are_elsewhere:
@@ -112,6 +115,20 @@ class Workers:
         """Let go of our own threads or processes."""
         if self._given is None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _require_fresh(executor: Executor) -> None:
+    """Refuse a pool of copies of this process: they have the locks of its threads, and not the threads; they hang.
+
+    Raises
+    ------
+    ParameterError
+        If it is one.
+    """
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        expected = "fresh processes: ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
+        raise ParameterError("executor", found="a pool whose processes are forked", expected=expected)
 
 
 def _slots(executor: Executor, otherwise: int) -> int:

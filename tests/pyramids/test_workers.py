@@ -233,6 +233,12 @@ def test_what_a_worker_finds_is_told_here(
         pyramids.build(scene, tmp_path / "z.zarr", processes=2, workers=2, **CHOICES)
 
 
+def test_a_pool_that_forks_is_refused(scene: Path, tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool, pytest.raises(ParameterError, match="spawn"):
+        pyramids.build(scene, tmp_path / "x.zarr", executor=pool, **CHOICES)
+    assert not (tmp_path / "x.zarr" / "zarr.json").exists()
+
+
 def test_sources_open_again_elsewhere(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By their paths, also where another process is at home in another folder; under the name they were given."""
     monkeypatch.chdir(scene.parent)
