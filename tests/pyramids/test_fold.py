@@ -716,7 +716,7 @@ def test_means_of_64_bit_integers_agree_with_fractions(data: st.DataObject, dtyp
         assert (np.abs(found[hit].astype(object) - nodata) == 1).all()
 
 
-def test_sums_too_large_for_the_fast_division_are_divided_exactly() -> None:
+def test_b12_sums_too_large_for_the_fast_division_are_divided_exactly() -> None:
     """P-3: 2**22 values of 32 bits make sums beyond 2**52; the mean is made a half, and just not a half.
 
     A tower of accumulators of one cell stands for the 4**11 values: four equal children a level.
