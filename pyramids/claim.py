@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geozarr import manifest
@@ -187,8 +188,11 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
             plan = _as_begun(plan, found.begun[name])
             _leave_plan(store, plan, name, folder)
             return Claim(name, publish.placed(plan, folder), State.BEGUN)
-    if (found.has_root or found.begun) and not overwrite:
-        _refuse(store, plan, found, resume=resume)
+    if found.has_root or found.begun:
+        if not overwrite:
+            _refuse(store, plan, found, resume=resume)
+        if _holds(store, plan.source.name):
+            raise TargetExistsError(store.location, found="the source of this build", expected="another place")
     if not found.has_root:
         # Nobody sees these: they make room.
         _clear(store, found.begun)
@@ -266,6 +270,14 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, A
             yield from _differences(one, two, f"{path}[{number}]")
     elif before != now:
         yield path, before, now
+
+
+def _holds(store: Store, source: str) -> bool:
+    """Tell whether a source lies in the folder of a target: it would go when what is replaced is cleaned up."""
+    folder = getattr(store, "folder", None)
+    if folder is None or not Path(source).exists():
+        return False
+    return Path(source).resolve().is_relative_to(Path(folder).resolve())
 
 
 def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:

@@ -941,7 +941,7 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_a_target_that_holds_the_source_is_never_cleared(tmp_path: Path) -> None:
+def test_b23_a_target_that_holds_the_source_is_never_cleared(tmp_path: Path) -> None:
     """B23: a pyramid's own level as the source of a new one at the same place."""
     target = tmp_path / "x.zarr"
     pyramids.build(small(), target, tms="native", chunk=16)
