@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAMPLE = 0.02  # seconds between two looks at memory
+SAMPLE_TREE = 0.5  # the same of several processes, where the kernel goes through all of their pages and holds them up
 TAIL = 300  # characters of a failed child's last line that are kept
 
 
@@ -123,16 +124,23 @@ class _Watch:
             return []
 
     def _look(self) -> None:
-        while not self._done.wait(SAMPLE):
+        pause = SAMPLE
+        while not self._done.wait(pause):
             tree = self._tree()
             self._peak = max(self._peak, sum(_resident(process, alone=len(tree) == 1) for process in tree))
+            pause = SAMPLE if len(tree) == 1 else SAMPLE_TREE
 
 
 def _resident(process: psutil.Process, *, alone: bool) -> int:
+    """Bytes of a process that are resident; of one among others, with its share of what they have in common."""
     try:
-        return int(process.memory_info().rss if alone else process.memory_full_info().pss)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        shares = Path(f"/proc/{process.pid}/smaps_rollup")
+        if alone or not shares.exists():
+            return int(process.memory_info().rss)
+        lines = shares.read_text().splitlines()
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def weigh(target: Path) -> tuple[int, int]:
