@@ -340,6 +340,15 @@ class StoreError(GeoZarrError):
         super().__init__(f"cannot {operation} {key!r} (tried {attempts} x)" + (f": {reason}" if reason else ""))
 
 
+def cause_in_words(error: GeoZarrError) -> str:
+    """Return what the library below an error said, where that adds something; else nothing."""
+    cause: BaseException = error
+    while cause.__cause__ is not None and not (isinstance(cause, StoreError) and cause.reason):
+        cause = cause.__cause__
+    is_told = cause is error or (isinstance(cause, GeoZarrError) and not isinstance(cause, StoreError))
+    return "" if is_told else str(cause)
+
+
 _NAMES_SHOWN = 40  # more than any registry of tile matrix sets or usual scene has; a message stays readable
 _TEXT_SHOWN = 120  # characters of a found value
 

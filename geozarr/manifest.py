@@ -143,21 +143,43 @@ def former_groups(store: Store, attributes: Mapping[str, Any]) -> frozenset[str]
         names = store.children(BUILDS)
     except UnsupportedError:  # without lists nobody comes upon them
         return frozenset()
-    groups = {name: groups_of(store, name) for name in names}
+    groups = {name: _groups_left(store, name) for name in names}
     mine = groups.pop(current.build, frozenset())
     return frozenset().union(*groups.values()) - mine
 
 
-def groups_of(store: Store, build: str) -> frozenset[str]:
-    """List the outermost groups that a build writes; none where its plan cannot be read."""
+def plan_of(store: Store, build: str) -> dict[str, Any] | None:
+    """Read the plan that a build has left: empty where it cannot be read, None where there is none.
+
+    Raises
+    ------
+    LimitError
+        If it is larger than any plan.
+    StoreError
+        If the store fails.
+    """
     key = join(BUILDS, build, PLAN)
+    data = read_bytes(store, key, most=MAX_DOCUMENT)
     try:
-        data = read_bytes(store, key, most=MAX_DOCUMENT)
-        plan = {} if data is None else decode_document(data, node=key)
-        if plan.get("folder"):
+        return None if data is None else decode_document(data, node=key)
+    except MetadataError:
+        return {}
+
+
+def groups_of(plan: Mapping[str, Any] | None) -> frozenset[str]:
+    """List the outermost groups that a build writes, from the plan that it has left; none where that says nothing."""
+    try:
+        if plan and plan.get("folder"):
             return frozenset({str(plan["folder"])})
-        return frozenset(str(item["asset"]) for item in plan["levels"]["multiscales"]["layout"])
-    except (MetadataError, LimitError, KeyError, TypeError):
+        return frozenset(str(item["asset"]) for item in plan["levels"]["multiscales"]["layout"])  # type: ignore[index]
+    except (KeyError, TypeError):
+        return frozenset()
+
+
+def _groups_left(store: Store, build: str) -> frozenset[str]:
+    try:
+        return groups_of(plan_of(store, build))
+    except LimitError:
         return frozenset()
 
 
@@ -414,6 +436,26 @@ def check(data: bytes, entry: Entry, *, array: str, chunk: str) -> None:
     if zlib.crc32(data) != entry.crc32:
         cause = ValueError(f"crc32 is not {entry.crc32:#010x}")
         raise ChunkReadError(array, chunk, "is not what was stored") from cause
+
+
+def read_object(store: Store, key: str, entry: Entry, *, array: str, chunk: str) -> bytes:
+    """Read an object that is as it was stored; one that is longer is not read.
+
+    Raises
+    ------
+    ChunkReadError
+        If it is lost, or another one.
+    StoreError
+        If the store fails.
+    """
+    try:
+        found = store.get(key, most=entry.length)
+    except LimitError as error:
+        raise ChunkReadError(array, chunk, "is longer than it was stored") from error
+    if found is None:
+        raise ChunkReadError(array, chunk, "is lost") from FileNotFoundError(key)
+    check(found.data, entry, array=array, chunk=chunk)
+    return found.data
 
 
 def _read(store: Store, key: str, entry: Entry) -> bytes:

@@ -29,7 +29,7 @@ from pyramids.coordinator import Coordinator
 from pyramids.handover import LostHandoverError
 from pyramids.journal import Journal, Ledger
 from pyramids.lease import Lease
-from pyramids.objects import Record, array_objects
+from pyramids.objects import Record
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
 from pyramids.sources import ArraySource, RasterSource, open_zarr
@@ -311,7 +311,7 @@ class _Run:
         remarks = publish.remarks_of(self._store, self._name)
         self._remark((Damage(*pair) for pair in remarks.get("damaged", ())), {})
         undefined = remarks.get("undefined", 0)
-        numbers = {array_objects(self._plan, place).path: place for place in range(self._array_count)}
+        numbers = {array.path: place for place, array in enumerate(self._shop.arrays)}
         stored = (
             Record(numbers[path], number, *entry)
             for path, array in known.arrays.items()
@@ -338,10 +338,6 @@ class _Run:
         remarks = {"damaged": [list(damage) for damage in report.damaged], "undefined": report.undefined}
         publish.write_root(self._plan, self._store, summaries, reference, remarks)
         publish.forget_work(self._store, self._name)
-
-    @property
-    def _array_count(self) -> int:
-        return len(self._plan.levels.levels) * len(self._plan.variables)
 
     def _ledger(self) -> Ledger:
         return Ledger.read(journal.segments(self._store, self._folder))
@@ -405,7 +401,7 @@ class _Run:
         """Do again the units that store some objects."""
         units: set[tuple[int, Subtree]] = set()
         for record in records:
-            array = array_objects(self._plan, record.array)
+            array = self._shop.arrays[record.array]
             self._report.mended.append(array.key(record.number))
             units.add(self._unit_of(record, array))
         for group, block in units:

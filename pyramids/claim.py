@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from geozarr import manifest
 from geozarr import store as store_module
-from geozarr.errors import MetadataError, PlanChangedError, SourceChangedError, TargetExistsError
+from geozarr.errors import PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Sweepable, Transaction
-from pyramids import lease, publish, transaction, writers
+from pyramids import lease, publish, transaction
 from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
@@ -98,7 +98,7 @@ def look(store: Store) -> _Found:
     reference = manifest.reference_of(attributes) if isinstance(attributes, dict) else None
     begun = {}
     for name in store.children(BUILDS):
-        document = _plan_document(store, name)
+        document = manifest.plan_of(store, name)
         if document is not None:
             begun[name] = document
     return _Found(root is not None, reference.build if reference else None, _folder_of(attributes), begun)
@@ -110,16 +110,6 @@ def _folder_of(attributes: Any) -> str:
         return str(attributes["multiscales"]["layout"][0]["asset"]).rpartition("/")[0]
     except (KeyError, TypeError, IndexError):
         return ""
-
-
-def _plan_document(store: Store, name: str) -> dict[str, Any] | None:
-    """Read the plan that a build has left: empty where it cannot be read, None where there is none."""
-    key = join(publish.build_folder(name), PLAN)
-    data = store_module.read_bytes(store, key, most=store_module.MAX_DOCUMENT)
-    try:
-        return None if data is None else store_module.decode_document(data, node=publish.build_folder(name), key=PLAN)
-    except MetadataError:
-        return {}
 
 
 def require_ours(store: Store) -> None:
@@ -288,15 +278,13 @@ def _clear(store: Store, begun: dict[str, dict[str, Any]]) -> None:
     TargetExistsError
         If there is anything that none of their plans speaks of; nothing is deleted then.
     """
-    ours = {f"{group}/" for name in begun for group in manifest.groups_of(store, name)} | {f"{BUILDS}/"}
+    ours = {f"{group}/" for document in begun.values() for group in manifest.groups_of(document)} | {f"{BUILDS}/"}
     keys = [item.key for item in store.listed()]
     for key in keys:
         if not any(key.startswith(prefix) for prefix in ours):
             found = f"objects of another origin, such as {key}"
             raise TargetExistsError(store.location, found=found, expected="nothing but what builds have left")
     # A mark stays last, so that a target is ours as long as anything is left.
-    marks = {join(publish.build_folder(name), PLAN) for name in begun}
-    kept = f"{BUILDS}/lease/"
-    writers.each(store, store.delete, [key for key in keys if key not in marks and not key.startswith(kept)])
-    for key in sorted(marks):
-        store.delete(key)
+    marks = [join(publish.build_folder(name), PLAN) for name in sorted(begun)]
+    kept = f"{lease.FOLDER}/"
+    publish.delete_in_order(store, [key for key in keys if not key.startswith(kept)], last=marks)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geozarr import manifest
 from geozarr import store as store_module
-from geozarr.errors import MetadataError, TargetExistsError, UnsupportedError
+from geozarr.errors import TargetExistsError, UnsupportedError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Sweepable, Transaction
@@ -106,19 +106,19 @@ def clean(
         for leftover, keys in found:
             if leftover.wait <= 0:
                 held.check()
-                for key in keys:
-                    store.delete(key)
+                publish.delete_in_order(store, keys, last=_marks(leftover.build))
     return [leftover for leftover, _ in found]
 
 
 def _leftovers(store: Store, grace: float, unfinished: bool, now: float | None) -> Iterator[tuple[Leftover, list[str]]]:
-    """Find what is left, with its keys in the order in which to delete them."""
+    """Find what is left, with its keys."""
     found = claim.look(store)
     if found.has_root and found.current is None:
         raise TargetExistsError(store.location, found="a pyramid without its build", expected="one of this tool")
     names = [name for name in store.children(BUILDS) if name != LEASES]
     moments = {name: _published(store, name, is_current=name == found.current) for name in names}
-    mine = manifest.groups_of(store, found.current) if found.current else frozenset()
+    groups = {name: manifest.groups_of(found.begun.get(name)) for name in names}
+    mine = groups.get(found.current or "", frozenset())
     for name in names:
         folder = publish.build_folder(name)
         if name == found.current:
@@ -129,14 +129,17 @@ def _leftovers(store: Store, grace: float, unfinished: bool, now: float | None) 
             if state == "unfinished" and not unfinished:
                 continue
             # The build that readers see must never lose a group, whatever two plans say.
-            parts = [*(group for group in sorted(manifest.groups_of(store, name)) if group not in mine), folder]
+            parts = [*sorted(groups[name] - mine), folder]
             wait = 0.0 if moment is None else _replaced(moment, moments) + grace - (now or time.time())
         items = [item for part in parts for item in store.listed(part)]
-        # These last, so that what is half deleted is still known for what it is.
-        marks = [join(folder, PLAN), join(folder, publish.PUBLISHED)]
-        keys = sorted((item.key for item in items), key=lambda key: marks.index(key) if key in marks else -1)
-        if keys:
-            yield Leftover(name, state, len(keys), sum(item.size for item in items), max(0.0, wait)), keys
+        if items:
+            size = sum(item.size for item in items)
+            yield Leftover(name, state, len(items), size, max(0.0, wait)), [item.key for item in items]
+
+
+def _marks(name: str) -> list[str]:
+    """List what goes last, so that what is half deleted is still known for what it is."""
+    return [join(publish.build_folder(name), part) for part in (PLAN, publish.PUBLISHED)]
 
 
 def _published(store: Store, name: str, *, is_current: bool) -> float | None:
@@ -146,14 +149,9 @@ def _published(store: Store, name: str, *, is_current: bool) -> float | None:
     """
     if not is_current and any(True for part in publish.work_folders(name) for _ in store.listed(part)):
         return None
-    key = join(publish.build_folder(name), publish.PUBLISHED)
-    data = store_module.read_bytes(store, key, most=store_module.MAX_DOCUMENT)
-    if data is None:
-        return None
     try:
-        moment: Any = store_module.decode_document(data, node=key)["published"]
-        return float(moment)
-    except (MetadataError, KeyError, TypeError, ValueError):
+        return float(publish.remarks_of(store, name)["published"])
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -16,7 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from geozarr.errors import BuildConflictError, BuildIncompleteError, ChunkReadError, GeoZarrError, StoreError
+from geozarr.errors import (
+    BuildConflictError,
+    BuildIncompleteError,
+    ChunkReadError,
+    GeoZarrError,
+    StoreError,
+    cause_in_words,
+)
 from geozarr.icechunk_store import is_address
 from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
@@ -397,14 +404,9 @@ def _listener(bar: Progress, work: int) -> Callable[[Report], None]:
 def _with_cause(error: GeoZarrError) -> str:
     """One line: the error, and what the library below said where that adds something."""
     notes = getattr(error, "__notes__", ())
-    if notes:  # it comes from another process, which has put its cause into words
-        return " ".join(f"{error}: {notes[0]}".split())
-    cause: BaseException = error
-    while cause.__cause__ is not None and not (isinstance(cause, StoreError) and cause.reason):
-        cause = cause.__cause__
-    is_told = cause is error or (isinstance(cause, GeoZarrError) and not isinstance(cause, StoreError))
-    text = str(error) if is_told else f"{error}: {cause}"
-    return " ".join(text.split())
+    # One from another process has its cause put into words there.
+    words = notes[0] if notes else cause_in_words(error)
+    return " ".join((f"{error}: {words}" if words else str(error)).split())
 
 
 def _terminated(again: str, _signal: int, _frame: FrameType | None) -> None:

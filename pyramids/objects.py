@@ -202,6 +202,11 @@ def array_objects(plan: Plan, place: int) -> ArrayObjects:
     return ArrayObjects(path, plan.layout(level, variable).object_grid)
 
 
+def arrays_of(plan: Plan) -> tuple[ArrayObjects, ...]:
+    """Return the objects of all arrays of data, in the order of their numbers."""
+    return tuple(array_objects(plan, place) for place in range(len(plan.levels.levels) * len(plan.variables)))
+
+
 def _chunks_of(values: NDArray[Any], chunk: int, fill: float, scratch: Scratch) -> NDArray[Any]:
     """Cut a block into chunks, shape (row, col, row in chunk, column in chunk); beside the array they are fill."""
     height, width = values.shape

@@ -19,8 +19,6 @@ from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
 from geozarr.errors import (
     BuildIncompleteError,
-    ChunkReadError,
-    LimitError,
     MetadataError,
     ParameterError,
     StoreError,
@@ -159,14 +157,7 @@ def _checked(store: Store, key: str, entry: Entry) -> bytes:
         array, _, chunk = key.rpartition("/")
     else:
         chunk = f"c/{chunk}"
-    try:
-        found = store.get(key, most=entry.length)
-    except LimitError as error:
-        raise ChunkReadError(array, chunk, "is longer than it was stored") from error
-    if found is None:
-        raise ChunkReadError(array, chunk, "is lost") from FileNotFoundError(key)
-    manifest.check(found.data, entry, array=array, chunk=chunk)
-    return found.data
+    return manifest.read_object(store, key, entry, array=array, chunk=chunk)
 
 
 def _move(staged: Path, place: Path, *, overwrite: bool) -> None:

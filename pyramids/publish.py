@@ -20,10 +20,10 @@ from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
 from geozarr.stores import Transaction
 from pyramids import metadata, transaction, writers
-from pyramids.objects import array_objects
+from pyramids.objects import arrays_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from geozarr.manifest import ArrayObjects
     from geozarr.stores import Store
@@ -119,8 +119,7 @@ def write_manifest(
     """
     key = manifest.manifest_key(name)
     folder = key.removesuffix(".json")
-    count = len(plan.levels.levels) * len(plan.variables)
-    arrays = [array_objects(plan, place) for place in range(count)]
+    arrays = arrays_of(plan)
     pieces: dict[tuple[str, int], Entry] = {}
     places = [(place, piece) for place, array in enumerate(arrays) for piece in range(array.pieces)]
     for start in range(0, len(places), OPEN_PIECES):
@@ -134,7 +133,7 @@ def write_manifest(
 
 
 def _gathered(
-    arrays: list[ArrayObjects], places: list[tuple[int, int]], segments: Iterable[Segment]
+    arrays: Sequence[ArrayObjects], places: list[tuple[int, int]], segments: Iterable[Segment]
 ) -> Iterator[tuple[int, int, Any, Any]]:
     """Put some pieces together; those without any object are left out."""
     tables: dict[tuple[int, int], Any] = {}
@@ -229,6 +228,15 @@ def forget_work(store: Store, name: str) -> None:
 def work_folders(name: str) -> list[str]:
     """Folders of what a build needs until it is published."""
     return [join(build_folder(name), part) for part in ("journal", "handover")]
+
+
+def delete_in_order(store: Store, keys: Iterable[str], *, last: Sequence[str]) -> None:
+    """Delete objects, those of `last` when all others are gone, and in their order."""
+    found = set(keys)
+    writers.each(store, store.delete, sorted(found.difference(last)))
+    for key in last:
+        if key in found:
+            store.delete(key)
 
 
 def delete_below(store: Store, folder: str, *, spare: str | None = None) -> None:

@@ -46,6 +46,11 @@ class Workers:
         the processes of the executor are forked.
     LimitError
         If the source holds too much to be sent to other processes.
+
+    Attributes
+    ----------
+    ahead : int
+        Units that should be handed out at a time.
     """
 
     def __init__(self, shop: Workshop, executor: Executor | None) -> None:
@@ -57,6 +62,7 @@ class Workers:
             _require_fresh(executor)
         self._pool: Executor = executor or self._made()
         self._numbers = iter(range(2**62))
+        self.ahead = _slots(self._pool, self._processes * self._threads) + chunking.AHEAD
         if self.are_elsewhere:
             shop.recipe()  # raises now what would be raised by each unit
 
@@ -64,11 +70,6 @@ class Workers:
     def are_elsewhere(self) -> bool:
         """True where units are done in other processes."""
         return isinstance(self._pool, ProcessPoolExecutor) or hasattr(self._pool, "_client")
-
-    @property
-    def ahead(self) -> int:
-        """Units that should be handed out at a time."""
-        return _slots(self._pool, self._processes * self._threads) + chunking.AHEAD
 
     @property
     def patience(self) -> float | None:

@@ -14,15 +14,23 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from geozarr import manifest
-from geozarr.errors import GeoZarrError, LimitError, ParameterError, SourceChangedError
+from geozarr.errors import (
+    ChunkReadError,
+    GeoZarrError,
+    LimitError,
+    ParameterError,
+    SourceChangedError,
+    cause_in_words,
+)
 from geozarr.manifest import Entry
 from pyramids import heap, plan, shards, walk, writers
 from pyramids.handover import Handovers
 from pyramids.journal import Done
-from pyramids.objects import array_objects
+from pyramids.objects import arrays_of
 from pyramids.scratch import ScratchPool
 from pyramids.sources.blocks import Blocks
 from pyramids.walk import Surroundings
@@ -31,6 +39,7 @@ from pyramids.writers import Writers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from geozarr.manifest import ArrayObjects
     from geozarr.stores import Store
     from pyramids.coordinator import Unit
     from pyramids.lease import Ticket
@@ -151,6 +160,11 @@ class Workshop:
         recipe = (self.plan.to_document(), parts["source"], parts["target"], self._folder, self._ticket)
         return pickle.dumps(recipe)
 
+    @cached_property
+    def arrays(self) -> tuple[ArrayObjects, ...]:
+        """Arrays of data, in the order of their numbers, see `Record`."""
+        return arrays_of(self.plan)
+
     def close(self) -> None:
         """Let go of source and memory; units that are under way end at their next block."""
         self.stop()
@@ -217,7 +231,7 @@ class Workshop:
         found = []
         for record in records:
             self.go_on()
-            key = array_objects(self.plan, record.array).key(record.number)
+            key = self.arrays[record.array].key(record.number)
             with self.writers.within(record.length):
                 as_known = is_whole(self.store, key, Entry(record.length, record.crc32))
             if not as_known:
@@ -263,10 +277,10 @@ def require_same(planned: Plan, source: Source) -> None:
 def is_whole(store: Store, key: str, entry: Entry) -> bool:
     """Tell whether an object is what is known of it; raises `StoreError` if the store fails."""
     try:
-        found = store.get(key, most=entry.length)
-    except LimitError:
+        manifest.read_object(store, key, entry, array=key, chunk="")
+    except ChunkReadError:
         return False
-    return found is not None and manifest.checksum(found.data) == entry
+    return True
 
 
 class Opens(Protocol):
@@ -332,9 +346,7 @@ def _in_words(shop: Opens) -> Iterator[None]:
     try:
         yield
     except GeoZarrError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if isinstance(shop, Recipe) and not isinstance(cause, GeoZarrError):
-            error.add_note(str(cause))
+        words = cause_in_words(error)
+        if isinstance(shop, Recipe) and words:
+            error.add_note(words)
         raise
