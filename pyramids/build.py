@@ -429,16 +429,24 @@ class _Run:
 
     def _summaries(self) -> dict[str, Summary]:
         """Statistics of each variable, from what the apex has put together for each group."""
-        top = walk.apex(self._plan)
         ledger = self._ledger()
         summaries: dict[str, Summary] = {}
         for number, group in enumerate(self._plan.groups):
-            entry = ledger.handed(number, top)
-            if entry is None:
+            try:
+                outcome = self._of_the_whole(number, ledger)
+            except LostHandoverError as lost:
+                self._coordinator.redo(lost.group, lost.block)
+                ledger = self._ledger()
+                outcome = self._of_the_whole(number, ledger)
+            if outcome is None:
                 continue  # nothing holds data
-            outcome = self._shop.handovers.take(number, top, entry)
             for track, summary in zip(walk.tracks_of(self._plan, group), walk.whole_summaries(outcome), strict=True):
                 if summary is not None:
                     name = track.variable.name
                     summaries[name] = summaries[name].merge(summary) if name in summaries else summary
         return summaries
+
+    def _of_the_whole(self, group: int, ledger: Ledger) -> walk.Outcome | None:
+        top = walk.apex(self._plan)
+        entry = ledger.handed(group, top)
+        return None if entry is None else self._shop.handovers.take(group, top, entry)

@@ -224,6 +224,23 @@ def test_b3_two_objects_in_each_others_place_are_mended() -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip, None], ids=["cut", "flipped", "lost"])
+def test_b3_what_the_last_unit_left_for_publication_is_made_again(damage: Callable[[bytes], bytes] | None) -> None:
+    """The build has died when all was journalled and nothing published; then the sums of the whole are damaged."""
+    whole = memory()
+    listened: list[pyramids.Report] = []
+    built(source(), whole, listener=listened.append)
+    store = memory()
+    stopped(store, after=len(listened))
+    (key,) = (key for key in contents(store) if "/handover/" in key)
+    if damage is None:
+        store.delete(key)
+    else:
+        store.put(key, damage(contents(store)[key]))
+    built(source(), store, resume=True)
+    assert lasting(store) == lasting(whole)
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, None], ids=["cut", "flipped", "lost"])
 def test_b3_a_published_pyramid_is_mended(damage: Callable[[bytes], bytes] | None) -> None:
     """Every object of it, one after the other; the root document and the manifest are what tells."""
     store = memory()
