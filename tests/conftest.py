@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PROJECT = Path(__file__).resolve().parents[1]
 
-pytest_plugins = ["s3"]  # the servers that tests share
+pytest_plugins = ["faults", "s3"]  # fixtures and servers that tests share
 
 # The same examples on every run, on machines of every speed.
 settings.register_profile("project", derandomize=True, deadline=None)
@@ -36,6 +41,14 @@ def spec_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no specifications in {folder}; set GEOZARR_TEST_DATA to a folder beside them")
     return folder
+
+
+@pytest.fixture
+def keeps_handlers() -> Iterator[None]:
+    """A command that runs within a test installs a handler of signals; the session of tests keeps its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

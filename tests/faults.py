@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import pytest
 from obstore.store import MemoryStore
 
 from geozarr import store as store_module
+from pyramids import journal
+from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pyramids
     from geozarr.stores import Found, Listed, Store
 
 T = TypeVar("T")
+
+# Parts of keys that tell when or by whom something was built, and no more.
+PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
+
+
+@pytest.fixture
+def at_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every unit is journalled at once, so that faults find builds at every stage though they are quick."""
+    monkeypatch.setattr(journal, "INTERVAL", 0.0)
+    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
 
 
 class Death(BaseException):
@@ -127,7 +142,7 @@ class VolatileStore(FaultStore):
     """Memory that forgets, when power is lost, every put that was not synced."""
 
     def __init__(self) -> None:
-        super().__init__(store_module.open_store(MemoryStore()))
+        super().__init__(memory())
         self._durable: dict[str, bytes] = {}
 
     def sync(self) -> None:
@@ -137,10 +152,48 @@ class VolatileStore(FaultStore):
 
     def after_power_loss(self) -> Store:
         """What is left."""
-        left = store_module.open_store(MemoryStore())
-        for key, data in self._durable.items():
-            left.put(key, data)
-        return left
+        return copied(self._durable)
+
+
+def memory() -> Store:
+    """An empty store."""
+    return store_module.open_store(MemoryStore())
+
+
+def copied(objects: dict[str, bytes]) -> Store:
+    """A store that holds objects."""
+    store = memory()
+    for key, data in objects.items():
+        store.put(key, data)
+    return store
+
+
+def lasting(store: Store) -> dict[str, bytes]:
+    """All that a build leaves for good."""
+    return {key: data for key, data in contents(store).items() if not any(part in key for part in PASSING)}
+
+
+def visible(store: Store) -> dict[str, bytes] | None:
+    """What a reader sees: the root document and all below the levels that it names; None where there is none."""
+    found = contents(store)
+    if "zarr.json" not in found:
+        return None
+    assets = [item["asset"] for item in json.loads(found["zarr.json"])["attributes"]["multiscales"]["layout"]]
+    keys = [key for key in found if any(key.startswith(f"{asset}/") for asset in assets)]
+    return {key: found[key] for key in ("zarr.json", *keys)}
+
+
+def stops_after(count: int) -> Callable[[pyramids.Report], None]:
+    """A listener that interrupts a build when it has been told something so many times."""
+    told = 0
+
+    def listener(_: pyramids.Report) -> None:
+        nonlocal told
+        told += 1
+        if told == count:
+            raise KeyboardInterrupt
+
+    return listener
 
 
 def contents(store: Store) -> dict[str, bytes]:

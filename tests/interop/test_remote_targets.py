@@ -25,21 +25,13 @@ from geozarr import StoreError, targets
 from pyramids.cli import main as build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fault_proxy import FaultProxy
     from s3 import S3Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 SERVE = [sys.executable, "-c", "from tiler.cli import main; main()"]
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """The command installs a handler; a test session keeps its own."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("keeps_handlers")
 
 
 @pytest.fixture

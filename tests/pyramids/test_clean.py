@@ -12,7 +12,7 @@ import builds
 import conformance
 import pyramids
 from builds import FakeSource, scene
-from faults import Death, FaultStore, contents
+from faults import Death, FaultStore, contents, copied, memory, stops_after
 from geozarr import BuildConflictError, TargetExistsError
 from geozarr import store as store_module
 from pyramids import lease
@@ -32,18 +32,10 @@ def built(store: Store, seed: int, *, listener: Callable[[pyramids.Report], None
     return pyramids.execute(plan, given, store, overwrite=True, listener=listener).build
 
 
-def memory() -> Store:
-    return store_module.open_store(MemoryStore())
-
-
 def stopped(store: Store, seed: int) -> None:
     """Begin a build and leave it."""
-
-    def listener(_: pyramids.Report) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        built(store, seed, listener=listener)
+        built(store, seed, listener=stops_after(1))
 
 
 def test_a_former_build_goes_when_its_grace_is_over() -> None:
@@ -145,21 +137,14 @@ def test_death_while_cleaning_leaves_what_another_run_finishes() -> None:
     start = contents(first)
     clean(first, grace=0)
     expected = contents(first)
-    counted = FaultStore(_copy(start))
+    counted = FaultStore(copied(start))
     clean(counted, grace=0)
     for at in range(len(counted.operations)):
-        store = _copy(start)
+        store = copied(start)
         with pytest.raises(Death):
             clean(FaultStore(store, at=at), grace=0)
         clean(store, grace=0)
         assert {key: data for key, data in contents(store).items() if "/lease/" not in key} == expected
-
-
-def _copy(objects: dict[str, bytes]) -> Store:
-    store = memory()
-    for key, data in objects.items():
-        store.put(key, data)
-    return store
 
 
 def test_b23_what_is_not_ours_is_refused() -> None:

@@ -24,16 +24,9 @@ from processes import build_command
 from pyramids.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    """The command installs a handler; a test session keeps its own."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("keeps_handlers")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ an operation is the same as that it died after the one before.
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +15,8 @@ import builds
 import pyramids
 import s3
 from builds import FakeSource, scene
-from faults import Death, FaultStore, contents
+from faults import Death, FaultStore, lasting, visible
 from geozarr import store as store_module
-from pyramids import journal
-from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +25,8 @@ if TYPE_CHECKING:
     from geozarr.stores import Store
     from s3 import S3Server
 
-# Parts that tell when or by whom something was built, and no more.
-_PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
 
-
-@pytest.fixture(autouse=True)
-def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
+pytestmark = pytest.mark.usefixtures("at_every_stage")
 
 
 def built(store: Store, *, seed: int = 1, resume: bool = False) -> pyramids.Report:
@@ -47,21 +38,6 @@ def built(store: Store, *, seed: int = 1, resume: bool = False) -> pyramids.Repo
     plan = builds.plan_for(given, tms="native", chunk=32, levels=2, workers=1)
     plan = dataclasses.replace(plan, block=32, cut=0)
     return pyramids.execute(plan, given, store, overwrite=True, resume=resume)
-
-
-def lasting(store: Store) -> dict[str, bytes]:
-    """All that a build leaves for good."""
-    return {key: data for key, data in contents(store).items() if not any(part in key for part in _PASSING)}
-
-
-def visible(store: Store) -> dict[str, bytes] | None:
-    """What a reader sees: the root document and all below the levels that it names; None where there is none."""
-    found = contents(store)
-    if "zarr.json" not in found:
-        return None
-    assets = [item["asset"] for item in json.loads(found["zarr.json"])["attributes"]["multiscales"]["layout"]]
-    keys = [key for key in found if any(key.startswith(f"{asset}/") for asset in assets)]
-    return {key: found[key] for key in ("zarr.json", *keys)}
 
 
 def enumerate_deaths(make: Callable[[], Store], *, replaced: bool) -> int:

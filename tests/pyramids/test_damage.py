@@ -23,31 +23,22 @@ from obstore.store import MemoryStore
 import builds
 import pyramids
 from builds import FakeSource, scene
-from faults import FullDisk
+from faults import PASSING, FullDisk
 from geozarr import ChunkReadError, ParameterError, SourceChangedError, StoreError, Window, stores
-from pyramids import Options, RasterSource, Slice, journal
+from pyramids import Options, RasterSource, Slice
 from pyramids import plan as plan_module
 from pyramids.cli import main
-from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _HERE = Path(__file__).parent
-_PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")  # tell when or by whom something was built
-
-
-@pytest.fixture
-def at_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Journal every unit at once, so that faults find builds at every stage though they are quick."""
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """All that a build leaves in a folder for good."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {key: path.read_bytes() for key, path in found.items() if not any(part in f"/{key}" for part in _PASSING)}
+    return {key: path.read_bytes() for key, path in found.items() if not any(part in f"/{key}" for part in PASSING)}
 
 
 def small_source() -> FakeSource:

@@ -11,18 +11,16 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from obstore.store import MemoryStore
 
 import builds
 import conformance
 import faults
 import pyramids
 from builds import FakeSource, scene
-from faults import Death, FaultStore, VolatileStore, contents
+from faults import Death, FaultStore, VolatileStore, contents, copied, lasting, memory, stops_after, visible
 from geozarr import BuildConflictError, PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr import store as store_module
 from pyramids import journal, lease, status
-from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +29,13 @@ if TYPE_CHECKING:
     from geozarr import Window
     from geozarr.stores import Store
 
-# Parts that tell when or by whom something was built, and no more.
-_PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
+
+pytestmark = pytest.mark.usefixtures("at_every_stage")
 
 
 @pytest.fixture(autouse=True)
-def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that death finds builds at every stage, though they are quick."""
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
+def journals_are_merged_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "MERGE", 3)
-    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
 
 
 def source(seed: int = 1) -> FakeSource:
@@ -58,30 +53,10 @@ def plan_of(given: FakeSource, **choices: Any) -> pyramids.Plan:
     return dataclasses.replace(plan, block=64, cut=1)
 
 
-def memory() -> Store:
-    """An empty store."""
-    return store_module.open_store(MemoryStore())
-
-
 def built(given: FakeSource, store: Store, **choices: Any) -> pyramids.Report:
     """Build, or go on."""
     how = {key: choices.pop(key) for key in ("resume", "overwrite", "listener") if key in choices}
     return pyramids.execute(plan_of(given, **choices), given, store, **how)
-
-
-def lasting(store: Store) -> dict[str, bytes]:
-    """All that a build leaves for good."""
-    return {key: data for key, data in contents(store).items() if not any(part in key for part in _PASSING)}
-
-
-def visible(store: Store) -> dict[str, bytes] | None:
-    """What a reader sees: the root document and all below the levels that it names; None where there is none."""
-    found = contents(store)
-    if "zarr.json" not in found:
-        return None
-    assets = [item["asset"] for item in json.loads(found["zarr.json"])["attributes"]["multiscales"]["layout"]]
-    keys = [key for key in found if any(key.startswith(f"{asset}/") for asset in assets)]
-    return {key: found[key] for key in ("zarr.json", *keys)}
 
 
 @pytest.mark.slow
@@ -115,13 +90,13 @@ def test_b1_death_at_any_moment_of_a_rebuild(how: str, record_property: Callable
     first = memory()
     built(source(), first)
     start = contents(first)
-    whole = _copy(start)
+    whole = copied(start)
     counted = FaultStore(whole)
     built(source(2), counted, overwrite=True)
     expected = lasting(whole)
     former = visible(first)
     for at, operation in enumerate(counted.operations):
-        store = _copy(start)
+        store = copied(start)
         with pytest.raises(Death):
             built(source(2), FaultStore(store, at=at, how=how), overwrite=True)
         assert visible(store) in (former, visible(whole)), f"{how} {operation}"
@@ -139,12 +114,12 @@ def test_b1_death_at_any_moment_of_going_back_to_a_former_build(
     for seed in (1, 2):
         built(source(seed), first, overwrite=True)
     start, former = contents(first), visible(first)
-    whole = _copy(start)
+    whole = copied(start)
     counted = FaultStore(whole)
     built(source(1), counted, overwrite=True)
     new = visible(whole)
     for at, operation in enumerate(counted.operations):
-        store = _copy(start)
+        store = copied(start)
         with pytest.raises(Death):
             built(source(1), FaultStore(store, at=at), overwrite=True)
         assert visible(store) in (former, new), operation
@@ -152,25 +127,10 @@ def test_b1_death_at_any_moment_of_going_back_to_a_former_build(
     record_property("crash points", len(counted.operations))
 
 
-def _copy(objects: dict[str, bytes]) -> Store:
-    store = memory()
-    for key, data in objects.items():
-        store.put(key, data)
-    return store
-
-
 def stopped(store: Store, *, after: int = 4, **choices: Any) -> int:
     """Stop a build after some units; return how many of them the journal has."""
-    told = 0
-
-    def listener(_: pyramids.Report) -> None:
-        nonlocal told
-        told += 1
-        if told == after:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        built(source(), store, listener=listener, **choices)
+        built(source(), store, listener=stops_after(after), **choices)
     (folder,) = (name for name in store.children(".build") if name != "lease")
     return len(journal.Ledger.read(journal.segments(store, f".build/{folder}")))
 

@@ -10,24 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from obstore.store import MemoryStore
 
 import builds
 import pyramids
 import s3
 from builds import FakeSource, scene
-from faults import contents
+from faults import contents, lasting, memory, stops_after
 from geozarr import BuildConflictError, StoreError, UnsupportedError
-from geozarr import store as store_module
-from pyramids import journal, lease
-from pyramids.sources import blocks
+from pyramids import lease
 
 if TYPE_CHECKING:
     from fault_proxy import FaultProxy
     from geozarr.stores import Store
     from s3 import S3Server
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("at_every_stage")]
 
 PASSING = ("429", "500", "503", "cut", "stall", "reset", "lost")
 # What a build asks of a store, by operation and key.
@@ -44,14 +41,6 @@ WHERE = {
     "list": ("list", "*"),
     "delete": ("post", "*"),
 }
-# Parts that tell when or by whom something was built, and no more.
-_PASSING = ("/lease/", "/published.json", "/journal/", "/handover/")
-
-
-@pytest.fixture(autouse=True)
-def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
 
 
 def source() -> FakeSource:
@@ -68,15 +57,10 @@ def built(store: Store, **how: Any) -> pyramids.Report:
     return pyramids.execute(dataclasses.replace(plan, block=64, cut=1), given, store, **how)
 
 
-def lasting(store: Store) -> dict[str, bytes]:
-    """All that a build leaves for good."""
-    return {key: data for key, data in contents(store).items() if not any(part in key for part in _PASSING)}
-
-
 @pytest.fixture
 def expected() -> dict[str, bytes]:
     """What a build into memory leaves."""
-    store = store_module.open_store(MemoryStore())
+    store = memory()
     built(store)
     return lasting(store)
 
@@ -88,16 +72,8 @@ def bucket(s3_server: S3Server) -> str:
 
 def stopped(store: Store, *, after: int = 5) -> None:
     """Stop a build after some units."""
-    told = 0
-
-    def listener(_: pyramids.Report) -> None:
-        nonlocal told
-        told += 1
-        if told == after:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        built(store, listener=listener)
+        built(store, listener=stops_after(after))
 
 
 @pytest.mark.parametrize("kind", PASSING)

@@ -37,8 +37,7 @@ from geozarr import (
 )
 from geozarr import store as store_module
 from geozarr.stores import Store, Transaction
-from pyramids import IcechunkTarget, cli, journal, status
-from pyramids.sources import blocks
+from pyramids import IcechunkTarget, cli, status
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
 from tiler.source import PyramidSource
@@ -53,11 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@pytest.fixture(autouse=True)
-def every_unit_is_journalled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that death finds builds at every stage, though they are quick."""
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
+pytestmark = pytest.mark.usefixtures("at_every_stage")
 
 
 @pytest.fixture
