@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import google_crc32c
@@ -76,6 +77,12 @@ def test_a_lookup_reads_one_piece_once() -> None:
     assert found.entry("9/band", (0, 1)) is None
     assert found.entry("9/band", (PIECE // 256, 7)) is None, "a piece without objects is not stored"
     assert read == [f"{FOLDER}/9/band/0"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * 1024, 5 * 1024 + 1, 100_000, 2**19, 2**19 + 1])
+def test_the_checksum_is_the_crc32_of_zip_files_whatever_the_size(size: int) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    assert manifest.checksum(data) == (size, zlib.crc32(data))
 
 
 def test_objects_that_end_with_their_own_crc32c_are_told_apart() -> None:

@@ -393,6 +393,20 @@ def test_what_dead_puts_have_left_is_swept_and_nothing_else(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("key", ["a/b/c", "a/b/c~"], ids=["plain", "that obstore spells"])
+def test_folders_that_are_emptied_go_and_others_stay(tmp_path: Path, key: str) -> None:
+    opened = store.open_store(tmp_path)
+    opened.put(key, b"x")
+    opened.put("a/d", b"x")
+    opened.delete(key)
+    opened.delete(key)
+    opened.delete("a/d/e")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["a", "a/d"]
+    opened.delete("a/d")
+    assert tmp_path.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_others_empty_can_be_written_to(tmp_path: Path) -> None:
     """Deleting the last file of a folder takes the folder away, just when another file is to go there."""
     opened = store.open_store(tmp_path)
