@@ -21,7 +21,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import morecantile
 from affine import Affine
 
 from geozarr import crs as crs_module
@@ -36,6 +35,8 @@ from geozarr.grid import Bounds, Grid
 from geozarr.window import Window
 
 if TYPE_CHECKING:
+    import morecantile
+
     from geozarr.crs import CRS
 
 PIXEL_SIZE = 0.28e-3  # metres; OGC 17-083r4, 6.1.1: the standardised rendering pixel
@@ -451,12 +452,21 @@ class TileMatrixSet:
         odd = [matrix_id for matrix_id in self.ids if not re.fullmatch(r"-?[0-9]+", matrix_id)]
         if odd:
             raise UnsupportedError(f"tile matrix id {odd[0]!r} in rio-tiler", "its ids are whole numbers")
+        import morecantile  # noqa: PLC0415 - see `_registered`
+
         return morecantile.TileMatrixSet.model_validate(self.to_document())
+
+
+def _registered() -> morecantile.defaults.TileMatrixSets:
+    # A tenth of a second, which those need not pay who have the document: the processes of a build, and the tiler.
+    import morecantile  # noqa: PLC0415
+
+    return morecantile.tms
 
 
 def known_ids() -> tuple[str, ...]:
     """Names of the registered sets that `load` knows."""
-    return tuple(sorted(morecantile.tms.list()))
+    return tuple(sorted(_registered().list()))
 
 
 def load(source: str | Path | dict[str, Any]) -> TileMatrixSet:
@@ -479,7 +489,7 @@ def load(source: str | Path | dict[str, Any]) -> TileMatrixSet:
     if isinstance(source, dict):
         return from_document(source)
     if source in known_ids():
-        return from_document(morecantile.tms.get(str(source)).model_dump(mode="json", exclude_none=True))
+        return from_document(_registered().get(str(source)).model_dump(mode="json", exclude_none=True))
     path = Path(source)
     if path.suffix == ".json" and path.is_file():
         try:

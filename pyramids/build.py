@@ -12,10 +12,9 @@ import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import xarray as xr
 
 from geozarr import manifest
 from geozarr import store as store_module
@@ -33,6 +32,7 @@ from pyramids.objects import Record
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
 from pyramids.sources import ArraySource, RasterSource, open_zarr
+from pyramids.sources.array import is_xarray
 from pyramids.sources.damaged import Damage
 from pyramids.sources.raster import BAND_LAYOUTS
 from pyramids.sweep import Sweeper
@@ -42,6 +42,8 @@ from pyramids.workshop import Workshop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
+
+    import xarray as xr
 
     from geozarr.manifest import ArrayObjects
     from geozarr.store import StoreLike
@@ -125,10 +127,10 @@ def open_source(
         _refuse("with a raster file: all bands are taken", variables=variables)
         return RasterSource(source, nodata=nodata, bands=bands)
     _refuse("with an array or a source", bands=None if bands == BAND_LAYOUTS[0] else bands)
-    if isinstance(source, xr.DataArray | xr.Dataset):
+    if is_xarray(source):
         return ArraySource(source, variables=variables, nodata=nodata)
     _refuse("with a source that is open already", nodata=nodata, variables=variables)
-    return source
+    return cast("Source", source)
 
 
 def _refuse(where: str, **unused: object) -> None:

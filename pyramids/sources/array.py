@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import xarray as xr
 from affine import Affine
 
 from geozarr import crs as crs_module
@@ -29,6 +29,7 @@ from pyramids.sources.source import (
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from geozarr import CRS, Window
@@ -176,7 +177,15 @@ class ArraySource:
             raise ChunkReadError(f"{self._name} {described.name}", f"slice {wanted.number}, {where}") from error
 
 
+def is_xarray(data: object) -> TypeGuard[xr.DataArray | xr.Dataset]:
+    """Tell whether something is an object of xarray's, without importing it: whoever has one has done so."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(data, xarray.DataArray | xarray.Dataset)
+
+
 def _as_dataset(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    import xarray as xr  # noqa: PLC0415 - a quarter of a second, which builds from raster files need not pay
+
     if isinstance(data, xr.Dataset):
         return data
     if isinstance(data, xr.DataArray):

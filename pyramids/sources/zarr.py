@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from geozarr import cf, codecs, documents
 from geozarr.errors import ChunkReadError, GeoZarrError, LimitError, StoreError
@@ -31,6 +30,7 @@ from pyramids.sources.source import Pixels, largest_block, valid_of, valid_where
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from geozarr import Grid, Window
@@ -161,6 +161,8 @@ def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodat
 
 
 def _open_dataset(path: str | Path) -> xr.Dataset:
+    import xarray as xr  # noqa: PLC0415 - a quarter of a second, which builds from raster files need not pay
+
     try:
         with warnings.catch_warnings():
             # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.

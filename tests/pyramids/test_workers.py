@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -330,3 +332,11 @@ def test_b21_the_command_works_with_processes_and_with_a_cluster(
     assert [result.exit_code for result in failed] == [4, 4]
     assert failed[0].stderr == failed[1].stderr
     assert len(failed[0].stderr.splitlines()) == 1
+
+
+def test_a_process_starts_without_what_only_some_sources_need() -> None:
+    """Each process of a build imports this; xarray and the registry of tile matrix sets take as long as the rest."""
+    heavy = ("xarray", "pandas", "zarr", "morecantile", "pydantic", "rioxarray", "distributed", "rich")
+    code = f"import sys, pyramids.workshop; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
