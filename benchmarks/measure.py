@@ -2,8 +2,8 @@
 
 - Seconds are those of the build call, told by the child: importing libraries is not counted, for anybody.
 - CPU seconds are user and system time of the whole process tree, less what the child had used before the call.
-- Peak bytes are summed over the tree and sampled: resident bytes while there is one process; with several, their
-  proportional set sizes (a page that n processes share counts 1/n in each), so that nothing is counted twice.
+- Peak bytes are resident bytes, sampled, summed over the tree: with several processes what each has for itself, and once
+  the files that they share.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SAMPLE = 0.02  # seconds between two looks at memory
-SAMPLE_TREE = 0.5  # the same of several processes, where the kernel goes through all of their pages and holds them up
+SAMPLE_TREE = 0.2  # seconds between two looks which processes there are: through all of the machine, 2 ms
 TAIL = 300  # characters of a failed child's last line that are kept
 
 
@@ -124,23 +124,31 @@ class _Watch:
             return []
 
     def _look(self) -> None:
-        pause = SAMPLE
-        while not self._done.wait(pause):
-            tree = self._tree()
-            self._peak = max(self._peak, sum(_resident(process, alone=len(tree) == 1) for process in tree))
-            pause = SAMPLE if len(tree) == 1 else SAMPLE_TREE
+        tree: list[psutil.Process] = []
+        looked = -SAMPLE_TREE
+        while not self._done.wait(SAMPLE):
+            if time.monotonic() - looked >= SAMPLE_TREE:
+                tree = self._tree()
+                looked = time.monotonic()
+            self._peak = max(self._peak, resident(tree))
 
 
-def _resident(process: psutil.Process, *, alone: bool) -> int:
-    """Bytes of a process that are resident; of one among others, with its share of what they have in common."""
-    try:
-        shares = Path(f"/proc/{process.pid}/smaps_rollup")
-        if alone or not shares.exists():
-            return int(process.memory_info().rss)
-        lines = shares.read_text().splitlines()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+def resident(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of processes that are resident; code and other files that they share are counted once.
+
+    By counters that the kernel keeps. Exact shares (`smaps`) would make it go through all pages of a process, which
+    waits meanwhile.
+    """
+    own, shared = 0, 0
+    for process in processes:
+        try:
+            memory = process.memory_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        of_files = getattr(memory, "shared", 0)
+        own += memory.rss - of_files
+        shared = max(shared, of_files)
+    return own + shared
 
 
 def weigh(target: Path) -> tuple[int, int]:

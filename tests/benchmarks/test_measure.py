@@ -47,6 +47,21 @@ def test_peak_memory_holds_what_the_child_touched(tmp_path: Path) -> None:
     assert 200_000_000 <= peak < 300_000_000  # and a bare interpreter, which is far below 100 MB
 
 
+def test_peak_memory_of_two_processes_is_that_of_both(tmp_path: Path) -> None:
+    body = (
+        "import subprocess\n"
+        "def work(job):\n"
+        "    held = b'x' * 150_000_000\n"
+        "    code = 'import time; held = b\\'x\\' * 150_000_000; time.sleep(1)'\n"
+        "    subprocess.run([sys.executable, '-c', code], check=True)\n"
+        "    return {'n': len(held)}\n"
+        "run(work, packages=())\n"
+    )
+    peak = run(tmp_path, body)["peak_bytes"]
+    assert isinstance(peak, int)
+    assert 300_000_000 <= peak < 400_000_000
+
+
 def test_an_old_output_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_bytes(bytes(99))
