@@ -247,6 +247,9 @@ def _in_turns(
     jobs: dict[str, dict[str, Any]], settings: Settings, *, keep: bool = False
 ) -> dict[str, list[dict[str, Any]]]:
     """Run variants in turns, forwards and backwards; the first round's outputs stay where they are to be kept."""
+    # A machine that has rested gives its first runs their memory slowly.
+    _run(next(iter(jobs.values())), settings, told="the first run, which does not count")
+    measure.remove(settings.target)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
     for number in range(settings.rounds):
         for name, job in list(jobs.items())[:: -1 if number % 2 else 1]:

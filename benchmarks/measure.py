@@ -2,8 +2,8 @@
 
 - Seconds are those of the build call, told by the child: importing libraries is not counted, for anybody.
 - CPU seconds are user and system time of the whole process tree, less what the child had used before the call.
-- Peak bytes are resident bytes, sampled, summed over the tree: with several processes what each has for itself, and once
-  the files that they share.
+- Peak bytes are resident bytes, sampled, summed over the tree: with several processes what each has for itself, and
+  once the files that they share.
 """
 
 from __future__ import annotations

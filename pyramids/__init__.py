@@ -2,7 +2,7 @@
 
 Layers, each importing only those before it: sources, chunking <- plan; control <- points <- areas <- warp; warp, fold,
 plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, objects <- walk; reach, metadata, planner,
-walk, lease, journal, handover, writers <- workshop <- workers, coordinator <- build <- cli.
+walk, lease, journal, handover, writers <- workshop; processes, workshop <- workers, coordinator <- build <- cli.
 """
 
 from geozarr.icechunk_store import IcechunkTarget

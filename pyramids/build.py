@@ -23,6 +23,7 @@ from geozarr.errors import ParameterError, TargetExistsError
 from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
 from pyramids import journal, publish, transaction, walk, workshop
+from pyramids import lease as lease_module
 from pyramids.claim import State
 from pyramids.coordinator import Coordinator
 from pyramids.handover import LostHandoverError
@@ -330,6 +331,8 @@ class _Run:
     def publish(self) -> None:
         """Make the build visible."""
         self._sweeper.finish()
+        if self._workers.are_elsewhere:
+            lease_module.sweep(self._store)  # after workers that were killed
         summaries = self._summaries()
         with self._shop.writers.batch() as sink:
             others = publish.write_beside(self._plan, sink, summaries)

@@ -17,7 +17,7 @@ from geozarr import store as store_module
 from geozarr.errors import PlanChangedError, SourceChangedError, TargetExistsError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
-from geozarr.stores import Sweepable, Transaction
+from geozarr.stores import Transaction
 from pyramids import lease, publish, transaction
 from pyramids import plan as plan_module
 from pyramids.plan import HOW
@@ -165,8 +165,8 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         transaction.take(store, plan, name, overwrite=overwrite, resume=resume)
         return Claim(name, plan, State.NEW)
     found = look(store)
-    if found.begun and isinstance(store, Sweepable):
-        store.sweep(spare=lease.FOLDER)  # somebody may be trying to get the lease
+    if found.begun:
+        lease.sweep(store)
     folder = name[:8] if found.has_root else ""
     if name in found.begun and (resume or overwrite):
         folder = str(found.begun[name].get("folder", folder))

@@ -16,7 +16,7 @@ from geozarr import store as store_module
 from geozarr.errors import TargetExistsError, UnsupportedError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
-from geozarr.stores import Sweepable, Transaction
+from geozarr.stores import Transaction
 from pyramids import claim, lease, publish
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def clean(
     if dry_run:
         return [leftover for leftover, _ in _leftovers(store, grace, unfinished, now)]
     with lease.Lease(store) as held:
-        if isinstance(store, Sweepable):
-            store.sweep(spare=lease.FOLDER)
+        lease.sweep(store)
         found = list(_leftovers(store, grace, unfinished, now))
         for leftover, keys in found:
             if leftover.wait <= 0:

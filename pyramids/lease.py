@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from geozarr.errors import BuildConflictError, GeoZarrError, MetadataError, UnsupportedError
 from geozarr.manifest import BUILDS
 from geozarr.store import decode_document, encode_document, join
+from geozarr.stores import Sweepable
 from pyramids.writers import is_remote
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class Ticket:
         StoreError
             If the store fails.
         """
-        found = store.get(_key(self.number))
-        terms = None if found is None else _terms_of(found.data)
+        terms = _read(store, self.number)
         if terms is None or terms.write_id != self.write_id or terms.is_halted:
             return False
         return time.time() < terms.until + LASTS and not terms.is_dead()
@@ -166,14 +166,14 @@ class Lease:
         self._terms = Terms(owner, platform.node(), _boot(), os.getpid(), secrets.token_hex(8), since, clock() + LASTS)
 
     def __enter__(self) -> Self:
-        latest, terms = self._latest()
+        latest, terms = _latest(self._store)
         if terms is not None and not terms.is_over(self._clock()):
             raise BuildConflictError(self._store.location, owner=terms.owner, since=terms.since)
         number = latest + 1
         if self._store.put(_key(number), self._bytes(), create=True):
             self._require_exclusive(number)
         else:
-            there = self._read(number)
+            there = _read(self._store, number)
             # A put that was tried again, because nobody answered, finds what it has written itself.
             if there is None or there.write_id != self._terms.write_id:
                 owner = "somebody" if there is None else there.owner
@@ -190,8 +190,10 @@ class Lease:
         self._renewal.join()
         try:
             if self._is_mine():
+                # Not those above: whoever has one took over from us since.
                 for number in _numbers(self._store):
-                    self._store.delete(_key(number))
+                    if number <= self._number:
+                        self._store.delete(_key(number))
         except GeoZarrError:
             return
 
@@ -226,13 +228,15 @@ class Lease:
             If the store fails.
         """
         if not self._is_mine():
-            _, terms = self._latest()
+            _, terms = _latest(self._store)
             owner, since = (terms.owner, terms.since) if terms else ("somebody", "")
             raise BuildConflictError(self._store.location, owner=owner, since=since)
 
     def _is_mine(self) -> bool:
-        mine = self._read(self._number)
-        return mine is not None and mine.write_id == self._terms.write_id and self._read(self._number + 1) is None
+        mine = _read(self._store, self._number)
+        return (
+            mine is not None and mine.write_id == self._terms.write_id and _read(self._store, self._number + 1) is None
+        )
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEWED):
@@ -245,20 +249,23 @@ class Lease:
             except GeoZarrError:
                 continue  # nine more times before it runs out; `check` speaks before anything is published
 
-    def _latest(self) -> tuple[int, Terms | None]:
-        latest = max(_numbers(self._store), default=0)
-        return latest, self._read(latest)
-
-    def _read(self, number: int) -> Terms | None:
-        found = self._store.get(_key(number))
-        return None if found is None else _terms_of(found.data)
-
     def _bytes(self) -> bytes:
         return encode_document(asdict(self._terms))
 
 
 def _numbers(store: Store) -> list[int]:
     return sorted(int(item.key.rpartition("/")[2].removesuffix(".json")) for item in store.listed(FOLDER))
+
+
+def _latest(store: Store) -> tuple[int, Terms | None]:
+    """Read the latest lease, with its number; 0 and None where there is none."""
+    latest = max(_numbers(store), default=0)
+    return latest, _read(store, latest)
+
+
+def _read(store: Store, number: int) -> Terms | None:
+    found = store.get(_key(number)) if number else None
+    return None if found is None else _terms_of(found.data)
 
 
 def _key(number: int) -> str:
@@ -274,9 +281,19 @@ def _terms_of(data: bytes) -> Terms | None:
         return None
 
 
+def sweep(store: Store) -> None:
+    """Delete what puts that died have left, where a store does not do so itself; for whoever holds the target.
+
+    Raises
+    ------
+    StoreError
+        If the store fails.
+    """
+    if isinstance(store, Sweepable):
+        store.sweep(spare=FOLDER)  # somebody may be trying to get the lease
+
+
 def holder(store: Store, *, now: float | None = None) -> Terms | None:
     """Tell who holds a target; None where nobody does."""
-    numbers = _numbers(store)
-    found = store.get(_key(numbers[-1])) if numbers else None
-    terms = None if found is None else _terms_of(found.data)
+    _, terms = _latest(store)
     return None if terms is None or terms.is_over(time.time() if now is None else now) else terms

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from geozarr.errors import StoreError
+from pyramids.writers import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ BEHIND = 1000  # batches that may wait; then the caller does
 
 
 class Sweeper:
-    """Deletes objects on threads of its own. For one thread.
+    """Deletes objects, on threads of its own where each takes a journey. For one thread.
 
     Parameters
     ----------
@@ -36,6 +37,7 @@ class Sweeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._is_remote = is_remote(store)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sweep")
         self._waiting: deque[Future[None]] = deque()
 
@@ -49,6 +51,9 @@ class Sweeper:
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete objects, some time. One that the store does not delete stays until the build is published."""
+        if not self._is_remote:
+            self._delete(keys)
+            return
         rest = iter(keys)
         while batch := tuple(itertools.islice(rest, BATCH)):
             self._waiting.append(self._pool.submit(self._delete, batch))
@@ -60,7 +65,7 @@ class Sweeper:
         while self._waiting:
             self._waiting.popleft().result()
 
-    def _delete(self, keys: tuple[str, ...]) -> None:
+    def _delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             with contextlib.suppress(StoreError):
                 self._store.delete(key)

@@ -7,14 +7,11 @@ processes is made anew.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from geozarr.errors import BuildIncompleteError, ParameterError
-from pyramids import chunking, workshop
+from pyramids import chunking, processes, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +107,7 @@ class Workers:
             raise ParameterError("workers", found=self._threads, expected=expected)
         # Fresh interpreters: a copy of this one would have locks that threads of this one hold.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._processes, mp_context=context, initializer=_begin)
+        return ProcessPoolExecutor(self._processes, mp_context=context, initializer=processes.begin)
 
     def close(self) -> None:
         """Let go of our own threads or processes."""
@@ -141,16 +138,3 @@ def _slots(executor: Executor, otherwise: int) -> int:
     if client is not None:
         return max(1, int(sum(client.nthreads().values())))
     return otherwise
-
-
-def _begin() -> None:
-    """Make a process one that only works: Ctrl-C is for the one that builds, and when that dies this one ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    builder = multiprocessing.parent_process()
-    if builder is not None:
-
-        def ending() -> None:
-            builder.join()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=ending, name="builder", daemon=True).start()

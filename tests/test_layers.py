@@ -23,7 +23,7 @@ GEOZARR_LAYERS = (
     ("geozarr.store",),
     ("geozarr.manifest",),
 )
-AT_THE_EDGE = ("cli.py", "app.py", "settings.py", "targets.py")
+AT_THE_EDGE = ("cli.py", "app.py", "settings.py", "targets.py", "processes.py")
 
 
 @dataclass(frozen=True)
