@@ -147,6 +147,22 @@ def test_b21_a_killed_worker_costs_its_units_only(
     assert lasting(tmp_path / "x.zarr") == expected
 
 
+def test_b21_what_a_killed_worker_was_writing_goes(
+    scene: Path, expected: dict[str, bytes], tmp_path: Path, two_processes: ProcessPoolExecutor
+) -> None:
+    """A file that is not yet in its place, among the objects and among what is handed on."""
+    target = tmp_path / "x.zarr"
+
+    def listener(_: pyramids.Report) -> None:
+        for folder in (target / "0", next(target.glob(".build/*/plan.json")).parent / "handover"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "0#12345").write_bytes(b"half of it")
+
+    options = pyramids.Options(memory=2**31, **CHOICES)
+    pyramids.build(scene, target, options, executor=two_processes, listener=listener)
+    assert lasting(target) == expected
+
+
 class Deadly(builds.FakeSource):
     """A source that kills who reads it, unless it is where it was made."""
 
