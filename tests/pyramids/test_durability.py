@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -280,19 +281,19 @@ def test_b5_an_expired_lease_is_taken_over_and_its_owner_does_not_publish() -> N
 def test_b5_a_builder_that_has_lost_its_lease_does_not_publish() -> None:
     """It slept for longer than the lease lasts, and somebody else has begun meanwhile."""
     store = memory()
-    taken: list[lease.Lease] = []
+    other = lease.Lease(store, clock=lambda: time.time() + lease.LASTS + 1)
+    once = threading.Lock()
 
     def asleep(_: Window) -> None:
-        if not taken:
-            taken.append(lease.Lease(store, clock=lambda: time.time() + lease.LASTS + 1))
-            taken[0].__enter__()
+        if once.acquire(blocking=False):  # several threads read
+            other.__enter__()
 
     given = source()
     given.before_read = asleep
     with pytest.raises(BuildConflictError):
         built(given, store)
     assert visible(store) is None
-    taken[0].__exit__()
+    other.__exit__()
     given.before_read = None
     built(given, store, resume=True)
     assert conformance.check(store).exit_status == 0
