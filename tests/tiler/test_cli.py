@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -106,3 +107,26 @@ def test_it_serves_on_a_free_port_and_ends_well_on_sigterm(stores: dict[str, Any
             process.send_signal(signal.SIGTERM)
             rest, complaints = process.communicate(timeout=30)
     assert (process.returncode, rest, complaints) == (0, "", "")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_answers_are_sent_at_once(host: str) -> None:
+    """Else the kernel keeps the end of an answer back until its beginning is confirmed, which takes it 40 ms."""
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            seen.set_result(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def connect() -> int:
+        nonlocal seen
+        seen = asyncio.get_running_loop().create_future()
+        server = await asyncio.get_running_loop().create_server(Accepted, sock=listener)
+        async with server:
+            _, writer = await asyncio.open_connection(host, listener.getsockname()[1])
+            writer.close()
+            return await seen
+
+    seen: asyncio.Future[int]
+    with cli._listen(host, 0) as listener:
+        assert asyncio.run(connect()) == 1
