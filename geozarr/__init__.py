@@ -1,7 +1,8 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
 
 Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
-<- stores <- store <- manifest. Beside them, needing errors only: codecs, which undo what stored chunks went through.
+<- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored chunks went
+through, and heap, the allocator of the C library.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms

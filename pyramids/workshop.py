@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from geozarr import manifest
+from geozarr import heap, manifest
 from geozarr.errors import (
     ChunkReadError,
     GeoZarrError,
@@ -27,7 +27,7 @@ from geozarr.errors import (
     cause_in_words,
 )
 from geozarr.manifest import Entry
-from pyramids import heap, plan, shards, walk, writers
+from pyramids import plan, shards, walk, writers
 from pyramids.handover import Handovers
 from pyramids.journal import Done
 from pyramids.objects import arrays_of

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
+from geozarr import heap
 from geozarr.errors import GeoZarrError, ParameterError, StoreError
 from tiler.settings import Dataset, Settings, from_environment
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 KEEP_ALIVE = 15  # seconds that an idle connection stays open
 SHUTDOWN = 10  # seconds that requests under way may take once the service is told to stop
 HEADERS = 16 * 2**10  # bytes of a request's head
+HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some tiles
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,6 +91,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         _stop(f"{error.name} is missing: install the service with pip install 'geozarr-pyramids[serve]'")
     # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    heap.keep(HEAP)
     # Opened once here, so that a store that cannot be served is told now and not to the first client.
     app = create_app(settings)
     service: Service = app.state.service
