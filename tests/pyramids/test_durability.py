@@ -299,6 +299,28 @@ def test_b5_a_builder_that_has_lost_its_lease_does_not_publish() -> None:
     assert conformance.check(store).exit_status == 0
 
 
+def test_b5_a_lease_given_back_leaves_that_of_whoever_took_over_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look whether it is one's own and its deletion, after a sleep that was longer than it lasts."""
+    store = memory()
+    other = lease.Lease(store, clock=lambda: time.time() + lease.LASTS + 1)
+    mine = lease.Lease(store)
+    mine.__enter__()
+    plain = lease._numbers
+
+    def late(given: Store) -> list[int]:
+        monkeypatch.setattr(lease, "_numbers", plain)
+        other.__enter__()
+        return plain(given)
+
+    monkeypatch.setattr(lease, "_numbers", late)
+    mine.__exit__()
+    held = lease.holder(store)
+    other.__exit__()
+    assert held is not None
+    assert held.write_id == other._terms.write_id
+    assert lease.holder(store) is None
+
+
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"chunk": 64}, "chunk"),
     ({"shard": "none"}, "shard"),
