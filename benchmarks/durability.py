@@ -14,24 +14,21 @@ medians count. The records go to `results-durability.json`; a call with some par
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import filecmp
 import json
 import os
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import __main__ as bench
-from benchmarks import measure
+from benchmarks import measure, servers
+from benchmarks import settings as settings_module
 from benchmarks.cases import CASES, shrink
 from benchmarks.measure import Failure
 
@@ -49,18 +46,12 @@ HUNDRED_THOUSAND, MILLION = 2**19, 2**21
 MANY = 2_621_440  # pixels: 35 million objects of 512 px
 TWO_CORES = 7  # units a second that two cores do, of 2048 px
 LIMIT = 3600.0  # seconds that one run may take
-PAUSE = 0.1  # seconds between looks whether a server is there
-PATIENCE = 60.0  # seconds that it may take to come up
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(settings_module.Settings):
     """What one call does."""
-
-    rounds: int
-    is_quick: bool
-    cache: Path
-    outputs: Path
 
     @property
     def target(self) -> Path:
@@ -84,35 +75,25 @@ class Aim:
 
 def main() -> None:
     """Run, print and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.durability", description="Measure durability and size.")
+    quick = "small inputs, a tenth of the units, one round"
+    parser = settings_module.parser("durability", "Measure durability and size.", quick=quick, rounds=ROUNDS)
     parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="only these; by default all")
-    parser.add_argument("--quick", action="store_true", help="small inputs, a tenth of the units, one round")
-    parser.add_argument("--rounds", type=int, help="rounds of what is compared, 5 by default and 1 when quick")
-    parser.add_argument("--cache", type=Path, help="folder for inputs; also BENCH_CACHE")
-    parser.add_argument("--outputs", type=Path, help="folder for outputs, as for the other benchmarks")
-    parser.add_argument("--results", type=Path, help="folder for the results; when quick, in the cache")
     chosen = parser.parse_args()
-    cache = (chosen.cache or Path(os.environ.get("BENCH_CACHE", bench.HERE / ".cache"))).resolve()
-    outputs = (chosen.outputs or bench.default_outputs(cache)).resolve()
-    settings = Settings(chosen.rounds or (1 if chosen.quick else 5), chosen.quick, cache, outputs)
+    settings = Settings(**settings_module.common(chosen, rounds=ROUNDS))
     parts = chosen.part or list(PARTS)
     records: list[dict[str, Any]] = []
     for part in parts:
         print(f"\n{part}", flush=True)
         records += [{"part": part} | record for record in PARTS[part](settings)]
-    place = "memory" if outputs.is_relative_to("/dev/shm") else "disk"
-    folder = chosen.results or (cache / "small" if chosen.quick else bench.HERE)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept(folder / RESULTS, parts)
-    document = {
-        "machine": bench.machine() | {"outputs": place},
-        "command": bench.command().replace("benchmarks", "benchmarks.durability", 1),
-        "is_quick": chosen.quick,
+    settings.results.mkdir(parents=True, exist_ok=True)
+    path = settings.results / RESULTS
+    kept = _kept(path, parts)
+    document = settings_module.about(settings, "durability") | {
         "records": sorted(kept + records, key=lambda record: list(PARTS).index(record["part"])),
     }
-    (folder / RESULTS).write_text(json.dumps(document, indent=1) + "\n")
+    path.write_text(json.dumps(document, indent=1) + "\n")
     print("\n" + table(document["records"]))
-    print(f"\nwritten: {folder / RESULTS}")
+    print(f"\nwritten: {path}")
 
 
 def _kept(path: Path, parts: Sequence[str]) -> list[dict[str, Any]]:
@@ -158,7 +139,7 @@ def s3(settings: Settings) -> list[dict[str, Any]]:
     """Build into a folder and into S3 on this machine: shards, and of a smaller raster thousands of single chunks."""
     large, small = _build_job(settings, LARGE_SIDE), _build_job(settings)
     try:
-        with _s3_server(settings) as bucket:
+        with _s3_server() as bucket:
             jobs = {
                 "folder, shards": large,
                 "s3, shards": large | {"url": f"s3://{bucket}/shards"},
@@ -316,7 +297,7 @@ def _clean(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _s3_server(settings: Settings) -> Iterator[str]:
+def _s3_server() -> Iterator[str]:
     """Have S3 on this machine, from moto, in a process of its own; gives the name of a bucket.
 
     Raises
@@ -324,13 +305,9 @@ def _s3_server(settings: Settings) -> Iterator[str]:
     Failure
         If it does not come up.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = servers.free_port()
     address = f"http://127.0.0.1:{port}"
-    settings.outputs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     known = {
         "AWS_ENDPOINT_URL": address,
         "AWS_ALLOW_HTTP": "true",
@@ -341,28 +318,16 @@ def _s3_server(settings: Settings) -> Iterator[str]:
     before = {name: os.environ.get(name) for name in known}
     os.environ.update(known)
     try:
-        _await(server, address)
-        request = urllib.request.Request(f"{address}/benchmark", method="PUT")
-        urllib.request.urlopen(request).close()
-        yield "benchmark"
+        with servers.up(command, address):
+            request = urllib.request.Request(f"{address}/benchmark", method="PUT")
+            urllib.request.urlopen(request).close()
+            yield "benchmark"
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        server.terminate()
-        server.wait()
-
-
-def _await(server: subprocess.Popen[bytes], address: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and server.poll() is None:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address).close()
-            return
-        time.sleep(PAUSE)
-    raise Failure("moto's server did not come up")
 
 
 def aims(records: list[dict[str, Any]]) -> list[Aim]:

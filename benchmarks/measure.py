@@ -67,20 +67,20 @@ def run(python: Path, script: Path, job: Mapping[str, Any], *, timeout: float) -
         started = time.perf_counter()
         with errors.open("wb") as sink:
             child = subprocess.Popen([python, script, work, record], stdout=subprocess.DEVNULL, stderr=sink)
-            watch = _Watch(child.pid)
+            watch = Watch(child.pid)
             late = threading.Timer(timeout, watch.end)
             late.start()
             _, status, usage = os.wait4(child.pid, 0)
             child.returncode = os.waitstatus_to_exitcode(status)
             late.cancel()
-            peak = watch.stop()
+            watch.stop()
         elapsed = time.perf_counter() - started
         if child.returncode or not record.exists():
             reason = f"ended after {timeout:.0f} s" if watch.ended else _last_line(errors)
             raise Failure(reason or f"exit status {child.returncode}")
         told: dict[str, Any] = json.loads(record.read_text())
     told.setdefault("cpu_seconds", usage.ru_utime + usage.ru_stime - told["cpu_before"])
-    told["peak_bytes"] = max(peak, told.pop("own_peak_bytes"))
+    told["peak_bytes"] = max(watch.peak, told.pop("own_peak_bytes"))
     del told["cpu_before"]
     size, objects = weigh(Path(job["target"]))
     written = {"bytes": size, "objects": objects} if objects else {}
@@ -92,21 +92,37 @@ def _last_line(errors: Path) -> str:
     return lines[-1][:TAIL] if lines else ""
 
 
-class _Watch:
-    """A thread that looks at the memory of a process tree until told to stop."""
+class Watch:
+    """A thread that looks at the memory of a process tree until told to stop.
 
-    def __init__(self, pid: int) -> None:
+    Parameters
+    ----------
+    pid : int
+        The first of the processes.
+    sample : float
+        Seconds between two looks.
+
+    Attributes
+    ----------
+    peak : int
+        Most bytes that were resident so far.
+    ended : bool
+        Whether `end` had to end the tree.
+    """
+
+    def __init__(self, pid: int, *, sample: float = SAMPLE) -> None:
         self.ended = False
+        self.peak = 0
         self._root = psutil.Process(pid)
-        self._peak = 0
+        self._sample = sample
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
-    def stop(self) -> int:
+    def stop(self) -> None:
+        """Look no more."""
         self._done.set()
         self._thread.join()
-        return self._peak
 
     def end(self) -> None:
         """End the tree: its time is over."""
@@ -126,11 +142,11 @@ class _Watch:
     def _look(self) -> None:
         tree: list[psutil.Process] = []
         looked = -SAMPLE_TREE
-        while not self._done.wait(SAMPLE):
+        while not self._done.wait(self._sample):
             if time.monotonic() - looked >= SAMPLE_TREE:
                 tree = self._tree()
                 looked = time.monotonic()
-            self._peak = max(self._peak, resident(tree))
+            self.peak = max(self.peak, resident(tree))
 
 
 def resident(processes: Iterable[psutil.Process]) -> int:

@@ -11,40 +11,36 @@ turns, round after round, forwards and backwards; medians count. Pictures are co
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import io
 import itertools
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 from PIL import Image
 
 import pyramids
 from benchmarks import __main__ as bench
-from benchmarks import environments, measure
+from benchmarks import environments, measure, servers
+from benchmarks import settings as settings_module
 from benchmarks.cases import CASES, shrink
 from benchmarks.measure import Failure
+from benchmarks.settings import Settings
 from geozarr import Bounds
 from tiler import describe, select
 from tiler.pyramid import open_pyramid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from geozarr import Levels
 
@@ -57,8 +53,9 @@ SIDE, QUICK_SIDE = 16_384, 2_048  # rows of the inputs
 SECONDS, QUICK_SECONDS = 10.0, 2.0  # that a pass lasts, unless all tiles have been asked for before
 WARM_UP = 40  # requests before the clock: libraries load, kernels compile
 VERIFIED = 12  # pictures that are compared
-PATIENCE = 120.0  # seconds that a server may take to come up
-SHARE = (0.55, 0.25, 0.12, 0.08)  # of tiles from the finest level, the next ones, and all that are coarser
+WARMING = 120.0  # seconds that these may take
+SAMPLE = 0.5  # seconds between two looks at the memory of a server
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class Server:
     environment : str
         See `environments.python_of`.
     command : callable
-        Arguments after the interpreter, from the data, the port and the number of processes.
+        Arguments after the interpreter, from the data and the port; one process, as by default.
     path : callable
         Path and query of a tile, from the data, (z, x, y) and the name of a colormap.
     environ : callable
@@ -118,7 +115,7 @@ class Server:
 
     name: str
     environment: str
-    command: Callable[[Data, int, int], list[str]]
+    command: Callable[[Data, int], list[str]]
     path: Callable[[Data, tuple[int, int, int], str], str]
     environ: Callable[[Data], dict[str, str]] = lambda _: {}
     cases: tuple[str, ...] = ("elevation", "rgb")
@@ -154,21 +151,17 @@ def _look(data: Data, colormap: str) -> str:
     return f"rescale={data.low:g},{data.high:g}&colormap_name={colormap}"
 
 
-def _uvicorn(application: str) -> Callable[[Data, int, int], list[str]]:
-    def command(_: Data, port: int, workers: int) -> list[str]:
+def _uvicorn(application: str) -> Callable[[Data, int], list[str]]:
+    def command(_: Data, port: int) -> list[str]:
         folder = str(HERE / "contenders")
         words = ["-m", "uvicorn", application, "--app-dir", folder, "--port", str(port)]
-        return [*words, "--workers", str(workers), "--log-level", "warning", "--no-access-log"]
+        return [*words, "--log-level", "warning", "--no-access-log"]
 
     return command
 
 
-def _serve(data: Data, port: int, workers: int) -> list[str]:
-    return ["-m", "tiler.cli", f"{data.name}={data.pyramid}", "--port", str(port), *_more(workers)]
-
-
-def _more(workers: int) -> list[str]:
-    return ["--workers", str(workers)] if workers > 1 else []
+def _serve(data: Data, port: int) -> list[str]:
+    return ["-m", "tiler.cli", f"{data.name}={data.pyramid}", "--port", str(port)]
 
 
 # What GDAL's documentation of its virtual file systems and TiTiler's of its settings ask for.
@@ -185,24 +178,18 @@ SERVERS = (
 )  # fmt: skip
 
 
-def tiles_of(data: Data, count: int, *, seed: int) -> list[tuple[int, int, int]]:
-    """Choose distinct tiles in the middle of the data, z, x, y, in no order, mostly of the finest levels."""
-    levels, box = data.levels, data.box
+def tiles_of(data: Data, *, seed: int) -> list[tuple[int, int, int]]:
+    """List the tiles in the middle of the data, z, x, y, in no order; three of four are of the finest level."""
+    levels = data.levels
     assert levels.tms is not None, "it is aligned"
-    rng = random.Random(seed)
-    chosen: list[tuple[int, int, int]] = []
-    for place, share in enumerate(SHARE):
-        parts = levels.levels[place : place + 1] if place < len(SHARE) - 1 else levels.levels[place:]
-        inside = []
-        for level in parts:
-            limits = levels.tms.limits_of(level.name, box)
-            rows = range(limits.minTileRow, limits.maxTileRow + 1)
-            cols = range(limits.minTileCol, limits.maxTileCol + 1)
-            inside += [(int(level.name), col, row) for row, col in itertools.product(rows, cols)]
-        rng.shuffle(inside)
-        chosen += inside[: round(count * share)]
-    rng.shuffle(chosen)
-    return chosen
+    tiles = []
+    for level in levels.levels:
+        limits = levels.tms.limits_of(level.name, data.box)
+        rows = range(limits.minTileRow, limits.maxTileRow + 1)
+        cols = range(limits.minTileCol, limits.maxTileCol + 1)
+        tiles += [(int(level.name), col, row) for row, col in itertools.product(rows, cols)]
+    random.Random(seed).shuffle(tiles)
+    return tiles
 
 
 def make_data(name: str, settings: Settings) -> Data:
@@ -228,86 +215,6 @@ def make_data(name: str, settings: Settings) -> Data:
     return Data(name, pyramid, cog, opened.levels, box, variables, low, high)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What one call does."""
-
-    rounds: int
-    is_quick: bool
-    cache: Path
-    outputs: Path
-    workers: int
-
-
-@contextlib.contextmanager
-def running(server: Server, data: Data, settings: Settings) -> Iterator[tuple[int, _Watch]]:
-    """Have a server up; gives its port, and who watches its memory.
-
-    Raises
-    ------
-    Failure
-        If it is not installed or does not answer.
-    """
-    python = environments.python_of(server.environment, settings.cache / "environments")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    environ = {**os.environ, **server.environ(data)}
-    with tempfile.TemporaryFile() as errors:
-        command = [str(python), *server.command(data, port, settings.workers)]
-        process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=errors, cwd=HERE.parent)
-        watch = _Watch(process.pid)
-        try:
-            _await(process, port, server.path(data, tiles_of(data, 100, seed=0)[0], COLORMAPS[0]), errors)
-            yield port, watch
-        finally:
-            watch.stop()
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-class _Watch:
-    """Looks at the memory of a server's processes twice a second."""
-
-    def __init__(self, pid: int) -> None:
-        self.peak = 0
-        self._root = psutil.Process(pid)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._done.wait(0.5):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self.peak = max(self.peak, measure.resident([self._root, *self._root.children(recursive=True)]))
-
-
-def _await(process: subprocess.Popen[bytes], port: int, path: str, errors: Any) -> None:
-    until = time.monotonic() + PATIENCE
-    reason = "it does not answer"
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE).close()
-        except urllib.error.HTTPError as error:
-            reason = f"{error.code}: {error.read(300).decode(errors='replace')}"
-            break
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    errors.seek(0)
-    last = errors.read().decode(errors="replace").strip().splitlines()
-    raise Failure(reason if process.poll() is None else (last or ["ended"])[-1][:300])
-
-
 def ask(port: int, paths: Sequence[str], seconds: float) -> dict[str, Any]:
     """Have the client ask, in a process of its own."""
     job = {"port": port, "paths": list(paths), "connections": CONNECTIONS, "seconds": seconds}
@@ -320,13 +227,24 @@ def ask(port: int, paths: Sequence[str], seconds: float) -> dict[str, Any]:
 
 
 def serve_once(server: Server, data: Data, settings: Settings, number: int) -> dict[str, Any]:
-    """Start a server, and ask it in three passes."""
+    """Start a server, and ask it in three passes.
+
+    Raises
+    ------
+    Failure
+        If it is not installed or does not come up.
+    """
     seconds = QUICK_SECONDS if settings.is_quick else SECONDS
-    tiles = tiles_of(data, 10**6, seed=1 + number)
+    tiles = tiles_of(data, seed=number)
     spare, tiles = tiles[:WARM_UP], tiles[WARM_UP:]
     found: dict[str, Any] = {"passes": {}}
-    with running(server, data, settings) as (port, watch):
-        ask(port, [server.path(data, tile, colormap) for tile in spare for colormap in COLORMAPS], PATIENCE)
+    python = environments.python_of(server.environment, settings.cache / "environments")
+    port = servers.free_port()
+    command = [str(python), *server.command(data, port)]
+    url = f"http://127.0.0.1:{port}{server.path(data, spare[0], COLORMAPS[0])}"
+    with servers.up(command, url, server.environ(data)) as pid:
+        watch = measure.Watch(pid, sample=SAMPLE)
+        ask(port, [server.path(data, tile, colormap) for tile in spare for colormap in COLORMAPS], WARMING)
         for name, colormap in zip(PASSES, (COLORMAPS[0], COLORMAPS[1], COLORMAPS[1]), strict=True):
             answer = ask(port, [server.path(data, tile, colormap) for tile in tiles], seconds)
             times = sorted(answer.pop("times"))
@@ -335,6 +253,7 @@ def serve_once(server: Server, data: Data, settings: Settings, number: int) -> d
             found["passes"][name] = answer | {"count": len(times)}
             tiles = tiles[: len(times)]  # the same again, and no others
         found["pictures"] = [_picture(port, server.path(data, tile, COLORMAPS[0])) for tile in tiles[:VERIFIED]]
+        watch.stop()
     return found | {"peak_bytes": watch.peak}
 
 
@@ -446,26 +365,19 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run, print and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiles", description="Measure servers of tiles.")
+    quick = "small inputs, two seconds a pass, one round"
+    parser = settings_module.parser("tiles", "Measure servers of tiles.", quick=quick, rounds=ROUNDS)
     parser.add_argument("case", nargs="*", choices=[[], "elevation", "rgb"], help="only these; by default all")
-    parser.add_argument("--quick", action="store_true", help="small inputs, two seconds a pass, one round")
-    parser.add_argument("--rounds", type=int, help="rounds, 3 by default and 1 when quick")
-    parser.add_argument("--workers", type=int, default=1, help="processes of each server")
-    parser.add_argument("--cache", type=Path, help="folder for inputs and environments; also BENCH_CACHE")
-    parser.add_argument("--outputs", type=Path, help="folder for pyramids, as for the other benchmarks")
-    parser.add_argument("--results", type=Path, help="folder for the results; when quick, in the cache")
     chosen = parser.parse_args()
-    cache = (chosen.cache or Path(os.environ.get("BENCH_CACHE", HERE / ".cache"))).resolve()
-    outputs = (chosen.outputs or bench.default_outputs(cache)).resolve()
-    outputs.mkdir(parents=True, exist_ok=True)
-    settings = Settings(chosen.rounds or (1 if chosen.quick else 3), chosen.quick, cache, outputs, chosen.workers)
+    settings = Settings(**settings_module.common(chosen, rounds=ROUNDS))
+    settings.outputs.mkdir(parents=True, exist_ok=True)
     records = [record for name in chosen.case or ("elevation", "rgb") for record in run_case(name, settings)]
-    folder = chosen.results or (cache / "small" if chosen.quick else HERE)
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"machine": bench.machine(), "workers": settings.workers, "is_quick": chosen.quick, "records": records}
-    (folder / RESULTS).write_text(json.dumps(document, indent=1) + "\n")
+    settings.results.mkdir(parents=True, exist_ok=True)
+    path = settings.results / RESULTS
+    document = settings_module.about(settings, "tiles") | {"records": records}
+    path.write_text(json.dumps(document, indent=1) + "\n")
     print("\n" + table(records))
-    print(f"\nwritten: {folder / RESULTS}")
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
+_KEPT = 2**30  # bytes at the end of the heap that are not returned; the build's own bound is far stricter
 _MAPPED_FROM = 32 * 2**20  # bytes from which a piece is mapped by itself; the most that glibc takes
 
 
@@ -34,18 +35,13 @@ def keep(most: int) -> None:
 
 
 @contextlib.contextmanager
-def kept(most: int = 2**30) -> Iterator[None]:
-    """Keep freed memory for a while, and give it back at the end.
+def kept() -> Iterator[None]:
+    """Keep freed memory while a build runs, and give it back at the end.
 
     The setting is the process's. glibc has no way back to its moving thresholds, so these stay; what is free is
     returned all the same.
-
-    Parameters
-    ----------
-    most : int
-        As for `keep`; a build bounds its memory itself, and far more strictly.
     """
-    keep(most)
+    keep(_KEPT)
     try:
         yield
     finally:

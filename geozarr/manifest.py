@@ -304,7 +304,7 @@ class Manifest:
         self._store = store
         self.reference = reference
         self.folder = reference.key.removesuffix(".json")
-        document = decode_document(_read(store, reference.key, reference.entry), node=reference.key)
+        document = decode_document(_read_manifest(store, reference.key, reference.entry), node=reference.key)
         if document.get("format") != FORMAT:
             raise UnsupportedError(f"manifest of format {document.get('format')}", f"format {FORMAT} is")
         try:
@@ -402,7 +402,7 @@ class Manifest:
                 return found  # type: ignore[no-any-return]
         key = self.piece_key(array, piece)
         count = max(0, min(PIECE, array.count - piece * PIECE))
-        unpacked = decode_piece(_read(self._store, key, entry), count, node=key)
+        unpacked = decode_piece(_read_manifest(self._store, key, entry), count, node=key)
         with self._lock:
             self._unpacked[place] = unpacked
             while len(self._unpacked) > KEPT:
@@ -459,20 +459,21 @@ def read_object(store: Store, key: str, entry: Entry, *, array: str, chunk: str)
         If the store fails.
     """
     try:
-        found = store.get(key, most=entry.length)
+        return _read(store, key, entry, most=entry.length, array=array, chunk=chunk)
     except LimitError as error:
         raise ChunkReadError(array, chunk, "is longer than it was stored") from error
+
+
+def _read_manifest(store: Store, key: str, entry: Entry) -> bytes:
+    """Read the manifest or a piece of it."""
+    return _read(store, key, entry, most=min(MOST, entry.length + 1), array=key, chunk="manifest")
+
+
+def _read(store: Store, key: str, entry: Entry, *, most: int, array: str, chunk: str) -> bytes:
+    found = store.get(key, most=most)
     if found is None:
         raise ChunkReadError(array, chunk, "is lost") from FileNotFoundError(key)
     check(found.data, entry, array=array, chunk=chunk)
-    return found.data
-
-
-def _read(store: Store, key: str, entry: Entry) -> bytes:
-    found = store.get(key, most=min(MOST, entry.length + 1))
-    if found is None:
-        raise ChunkReadError(key, "manifest", "is lost") from FileNotFoundError(key)
-    check(found.data, entry, array=key, chunk="manifest")
     return found.data
 
 

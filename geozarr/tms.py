@@ -458,7 +458,7 @@ class TileMatrixSet:
 
 
 def _registered() -> morecantile.defaults.TileMatrixSets:
-    # A tenth of a second, which those need not pay who have the document: the processes of a build, and the tiler.
+    # A tenth of a second, which the processes of a build need not pay: they have the document.
     import morecantile  # noqa: PLC0415
 
     return morecantile.tms

@@ -18,6 +18,7 @@ from pyramids.sources import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import pyramids
     from geozarr.stores import Found, Listed, Store
@@ -171,6 +172,16 @@ def copied(objects: dict[str, bytes]) -> Store:
 def lasting(store: Store) -> dict[str, bytes]:
     """All that a build leaves for good."""
     return {key: data for key, data in contents(store).items() if not any(part in key for part in PASSING)}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files of a finished build, those that no list shows among them, but for those that tell when and by whom."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        place.as_posix(): path.read_bytes()
+        for place, path in found.items()
+        if not {"lease", "published.json"} & set(place.parts)
+    }
 
 
 def visible(store: Store) -> dict[str, bytes] | None:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,34 +66,27 @@ def ask(port: int, paths: list[str], *, connections: int, seconds: float) -> dic
     times: list[float] = []
     statuses: dict[int, int] = {}
     size = 0
-    start = threading.Barrier(connections + 1)
-    over = 0.0
+    opened = [Connection(port) for _ in range(connections)]
+    begun = time.perf_counter()
+    over = begun + seconds
 
-    def work() -> None:
+    def work(connection: Connection) -> None:
         nonlocal size
-        connection = Connection(port)
-        start.wait()
         while time.perf_counter() < over:
             with lock:
                 path = next(rest, None)
             if path is None:
                 return
-            begun = time.perf_counter()
+            asked = time.perf_counter()
             status, body = connection.get(path)
-            spent = time.perf_counter() - begun
+            spent = time.perf_counter() - asked
             with lock:
                 times.append(spent)
                 statuses[status] = statuses.get(status, 0) + 1
                 size += len(body)
 
-    threads = [threading.Thread(target=work) for _ in range(connections)]
-    for thread in threads:
-        thread.start()
-    over = time.perf_counter() + seconds
-    begun = time.perf_counter()
-    start.wait()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(work, opened))  # raises what any of them has raised
     return {
         "seconds": time.perf_counter() - begun,
         "times": times,

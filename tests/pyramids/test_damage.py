@@ -23,7 +23,7 @@ from obstore.store import MemoryStore
 import builds
 import pyramids
 from builds import FakeSource, scene
-from faults import PASSING, FullDisk
+from faults import FullDisk, files, stops_after
 from geozarr import ChunkReadError, ParameterError, SourceChangedError, StoreError, Window, stores
 from pyramids import Options, RasterSource, Slice
 from pyramids import plan as plan_module
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _HERE = Path(__file__).parent
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """All that a build leaves in a folder for good."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {key: path.read_bytes() for key, path in found.items() if not any(part in f"/{key}" for part in PASSING)}
 
 
 def small_source() -> FakeSource:
@@ -343,16 +337,8 @@ def test_b9_a_build_that_goes_on_lists_the_damage_of_before(tmp_path: Path, afte
         "128-192, columns 64-128",
         "256-300, columns 192-256",
     ]
-    told = 0
-
-    def listener(_: pyramids.Report) -> None:
-        nonlocal told
-        told += 1
-        if told == after:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        pyramids.execute(plan, source, store, listener=listener)
+        pyramids.execute(plan, source, store, listener=stops_after(after))
     again = pyramids.execute(plan, source, store, resume=True)
     assert again.damaged == expected
     assert pixels_of(store) == pixels_of(whole)

@@ -15,10 +15,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 import conformance
+from faults import files
 from processes import build_command
 
 KILLS = 30
-_PASSING = ("lease", "published.json")
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -44,20 +44,11 @@ def started(scene: Path, target: Path, *choices: str) -> subprocess.Popen[bytes]
     return process
 
 
-def lasting(target: Path) -> dict[str, bytes]:
-    """All files of a finished build, but for those that tell when and by whom."""
-    return {
-        str(path.relative_to(target)): path.read_bytes()
-        for path in target.rglob("*")
-        if path.is_file() and not set(_PASSING) & set(path.parts)
-    }
-
-
 def test_b1_thirty_kills_at_random_times(scene: Path, tmp_path: Path) -> None:
     """Each build is killed until it is done; its files are those of one that was left alone."""
     whole = tmp_path / "whole.zarr"
     assert started(scene, whole).wait(120) == 0
-    expected = lasting(whole)
+    expected = files(whole)
     rng = random.Random(1)
     kills = builds = 0
     while kills < KILLS:
@@ -78,7 +69,7 @@ def test_b1_thirty_kills_at_random_times(scene: Path, tmp_path: Path) -> None:
                 assert root == json.loads(expected["zarr.json"])
                 assert all((target / key).exists() for key in expected)
         assert process.wait(120) == 0
-        assert lasting(target) == expected
+        assert files(target) == expected
     assert conformance.check(whole).exit_status == 0
 
 

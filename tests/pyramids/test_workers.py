@@ -24,6 +24,7 @@ from rasterio.transform import from_origin
 import builds
 import conformance
 import pyramids
+from faults import files
 from geozarr import BuildIncompleteError, ChunkReadError, LimitError, ParameterError, SourceChangedError, Window
 from geozarr import store as store_module
 from pyramids import cli, cluster, lease, workers, workshop
@@ -62,13 +63,7 @@ def expected(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 def lasting(target: Path) -> dict[str, bytes]:
     """All files of a finished build, but for those that tell when, by whom and in how many threads."""
-    passing = {"lease", "published.json", "plan.json"}
-    files = (path for path in target.rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(target)): path.read_bytes()
-        for path in files
-        if not passing & set(path.relative_to(target).parts)
-    }
+    return {key: data for key, data in files(target).items() if not key.endswith("/plan.json")}
 
 
 @pytest.fixture(scope="module")
