@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from geozarr.errors import ParameterError
-from tiler import colormaps
+from tiler import colormaps, png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,6 @@ MEDIA_TYPES = {
     "webp": "image/webp",
     "npy": "application/x-binary",  # as TiTiler names it
 }
-_PNG_LEVEL = 1  # measured on 256 px tiles: level 6 takes twice the time for 3 % fewer bytes
 _QUALITY = 85  # JPEG and WebP; below it edges of land cover classes visibly fray
 _WHITE = 255
 
@@ -155,9 +154,12 @@ def _encode_png(image: Image8) -> bytes:
     if image.table is not None:
         indexed = _with_transparent_index(image, image.table)
         if indexed is not None:
-            return _encode_palette_png(*indexed)
-    picture = Image.fromarray(_rgb(image) if _is_opaque(image) else _rgba(image))
-    return _save(picture, "PNG", compress_level=_PNG_LEVEL)
+            return png.encode_palette(*indexed)
+        return png.encode_colors(np.moveaxis(_rgba(image), -1, 0))
+    if image.opaque.all():
+        return png.encode_colors(image.pixels)
+    alpha = np.where(image.opaque, np.uint8(_WHITE), np.uint8(0))
+    return png.encode_colors(np.concatenate((np.where(image.opaque, image.pixels, np.uint8(0)), alpha[np.newaxis])))
 
 
 def _with_transparent_index(
@@ -174,15 +176,6 @@ def _with_transparent_index(
     colors = table.copy()
     colors[free] = 0
     return np.where(image.opaque, pixels, np.uint8(free)), colors
-
-
-def _encode_palette_png(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> bytes:
-    height, width = pixels.shape
-    picture = Image.frombytes("P", (width, height), pixels.tobytes())
-    picture.putpalette(table[:, :3].tobytes(), "RGB")
-    alpha = table[:, 3]
-    options = {} if (alpha == _WHITE).all() else {"transparency": alpha.tobytes()}
-    return _save(picture, "PNG", compress_level=_PNG_LEVEL, **options)
 
 
 def _encode_webp(image: Image8) -> bytes:
