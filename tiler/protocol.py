@@ -1,0 +1,108 @@
+"""HTTP/1.1 connections that cannot be held open by clients that trickle: uvicorn's, with limits on time and size.
+
+uvicorn closes connections that are idle between requests, and nothing else: neither a request's head that never ends,
+nor a body that nobody reads, nor an answer that the client does not take. Each has its limit here (promise T10).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEAD_SECONDS = 10.0  # from the first byte of a request, or the opening of its connection, to the end of its head
+ANSWER_SECONDS = 20.0  # between two looks at an answer that fills the buffers
+ANSWER_BYTES = 20 * 2**10  # that the client must have taken in between: 1 kB/s, slower than any telephone
+HEAD_BYTES = 16 * 2**10  # request line and headers
+_SLICE = 4096  # fed at once: the size of a head is known to that
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection whose requests have a bounded head, in bounded time, and whose answers are taken in bounded time."""
+
+    _head_bytes = 0
+    _is_in_head = False
+    _head_timer: asyncio.TimerHandle | None = None
+    _answer_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection; its first request is awaited for as long as the head of one."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._drop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        self._stop_head_timer()
+        self._stop_answer_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, in slices, so that a head is refused before it is much too large."""
+        for start in range(0, len(data), _SLICE):
+            if self.parser is None or self.transport.is_closing():
+                return
+            part = data[start : start + _SLICE]
+            super().data_received(part)
+            if self._is_in_head:
+                self._head_bytes += len(part)
+                if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                    self.send_400_response(f"The head of the request has more than {HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._is_in_head = True
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._drop)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._is_in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not take its answer, but not for ever."""
+        super().pause_writing()
+        if self._answer_timer is None:
+            self._await_progress()
+
+    def resume_writing(self) -> None:
+        """Go on: the client takes its answer."""
+        super().resume_writing()
+        self._stop_answer_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one whose client has left an answer lying would never be flushed."""
+        if self.transport.get_write_buffer_size():
+            self._drop()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _await_progress(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self._require_progress, left)
+
+    def _require_progress(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < ANSWER_BYTES:
+            self._drop()
+        else:
+            self._await_progress()
+
+    def _drop(self) -> None:
+        """Close at once; what is unsent is lost, since the client does not take it."""
+        self.transport.abort()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
