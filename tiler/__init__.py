@@ -3,8 +3,9 @@
 `PyramidReader` is rio-tiler's reader of a pyramid; `tiler.app.create_app` is the service.
 
 Layers, each importing only those before it: block, cache <- pyramid <- chunks; select <- resample;
-chunks, resample <- source; colormaps <- picture <- render <- parameters; describe, source, render, settings
-<- service; parameters, service <- app <- cli; source <- reader.
+chunks, resample <- source; png; colormaps <- picture <- render <- parameters; admission <- settings; describe,
+source, render, settings <- service <- http <- desk; parameters, desk <- routes <- app; protocol, app <- cli; source
+<- reader.
 """
 
 from typing import TYPE_CHECKING, Any

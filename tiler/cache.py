@@ -90,6 +90,15 @@ class BoundedCache(Generic[V]):
         future.set_result(value)
         return value
 
+    def peek(self, key: Hashable) -> V | None:
+        """Return the value of a key where it is kept, else None; never waits for what is under way."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None:
+                return None
+            self._kept.move_to_end(key)
+            return kept[0]
+
     def _finish(self, key: Hashable, loaded: tuple[V, int] | None) -> None:
         """Forget that a key is under way, and keep its value where there is one that fits."""
         with self._lock:

@@ -21,7 +21,6 @@ from tiler.settings import Dataset, Settings, from_environment
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tiler.service import Service
 
 KEEP_ALIVE = 15  # seconds that an idle connection stays open
 SHUTDOWN = 10  # seconds that requests under way may take once the service is told to stop
@@ -94,7 +93,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     heap.keep(HEAP)
     # Opened once here, so that a store that cannot be served is told now and not to the first client.
     app = create_app(settings)
-    service: Service = app.state.service
+    service = app.desk.service
     for name in service.names:
         try:
             click.echo(f"{name}  {service.map_url(service.open(name))}")

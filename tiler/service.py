@@ -66,10 +66,13 @@ class Answer:
         Changes whenever the bytes do; hexadecimal.
     make : callable
         Returns the bytes and their media type; raises as reading does.
+    made : callable
+        Returns them where they are at hand, else None; takes no time.
     """
 
     tag: str
     make: Callable[[], tuple[bytes, str]]
+    made: Callable[[], tuple[bytes, str] | None] = lambda: None
 
 
 class Opened:
@@ -124,6 +127,18 @@ class Service:
         """Names of the datasets."""
         return tuple(self._locations)
 
+    def known(self, name: str) -> Opened | None:
+        """Return a dataset that has been opened, None where it has to be.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no dataset of that name.
+        """
+        if name not in self._locations:
+            raise UnknownNameError("dataset", name, self.names)
+        return self._opened.peek(name)
+
     def open(self, name: str) -> Opened:
         """Open a dataset, once.
 
@@ -142,6 +157,10 @@ class Service:
         opened = store.open_store(self._locations[name])
         return Opened(name, PyramidSource(opened, open_pyramid(opened), cache=self._chunks, limits=self._limits))
 
+    def known_tileset(self, opened: Opened, tms_id: str) -> Tileset | None:
+        """Return a set that has been asked for before, None where it has to be made."""
+        return self._tilesets.peek((opened.name, opened.source.pyramid.version, tms_id))
+
     def tileset(self, opened: Opened, tms_id: str) -> Tileset:
         """Return a set by its name: the pyramid's own, or a registered one.
 
@@ -158,14 +177,24 @@ class Service:
         )
 
     def tile(
-        self, name: str, tms_id: str, *, matrix_id: str, row: int, col: int, image_format: str | None, wish: Wish
+        self,
+        opened: Opened,
+        tileset: Tileset,
+        *,
+        matrix_id: str,
+        row: int,
+        col: int,
+        image_format: str | None,
+        wish: Wish,
     ) -> Answer:
         """Find a tile.
 
         Parameters
         ----------
-        name, tms_id : str
-            Dataset and TileMatrixSet.
+        opened : Opened
+            The dataset.
+        tileset : Tileset
+            One of its sets.
         matrix_id : str
             Tile matrix.
         row, col : int
@@ -178,31 +207,31 @@ class Service:
         Raises
         ------
         UnknownNameError, TileOutsideLimitsError
-            If the dataset, set, matrix, variable or tile does not exist.
+            If the matrix, a variable or the tile does not exist.
         ParameterError
             If the wish does not fit the dataset.
         """
-        opened = self.open(name)
         pyramid = opened.source.pyramid
-        tileset = self.tileset(opened, tms_id)
         compose = picture_module.values_of if image_format == "npy" else picture_module.compose
         picture = compose(pyramid, wish)
         bands = picture.bands
         choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
-        key = ("tile", name, pyramid.version, tms_id, matrix_id, row, col, image_format, wish)
+        key = ("tile", opened.name, pyramid.version, tileset.tms.id, matrix_id, row, col, image_format, wish)
 
         def make() -> tuple[bytes, str]:
             return self._tiles.get(key, lambda: render(opened.source.read(choice, bands), picture, image_format))
 
-        return Answer(_tag(key), make)
+        return Answer(_tag(key), make, lambda: self._tiles.peek(key))
 
-    def tilejson(self, name: str, tms_id: str, *, wish: Wish, query: str) -> Answer:
+    def tilejson(self, opened: Opened, tileset: Tileset, *, wish: Wish, query: str) -> Answer:
         """Find the TileJSON of a dataset.
 
         Parameters
         ----------
-        name, tms_id : str
-            Dataset and TileMatrixSet.
+        opened : Opened
+            The dataset.
+        tileset : Tileset
+            One of its sets.
         wish : Wish
             What the tiles are to show.
         query : str
@@ -213,9 +242,7 @@ class Service:
         UnknownNameError, ParameterError
             As `tile` does.
         """
-        opened = self.open(name)
-        pyramid = opened.source.pyramid
-        tileset = self.tileset(opened, tms_id)
+        pyramid, name, tms_id = opened.source.pyramid, opened.name, tileset.tms.id
         picture_module.compose(pyramid, wish)
         url = f"{self.settings.base_url}/{name}/tiles/{quote(tms_id)}/{{z}}/{{x}}/{{y}}{query}"
         try:
@@ -224,15 +251,14 @@ class Service:
             raise UnknownNameError("TileMatrixSet with numbered matrices", tms_id, (DEFAULT_TMS,)) from error
         return _document(("tilejson", name, pyramid.version, tms_id, query, self.settings.base_url), document)
 
-    def info(self, name: str) -> Answer:
+    def info(self, opened: Opened) -> Answer:
         """Find the description of a dataset."""
-        opened = self.open(name)
-        pyramid = opened.source.pyramid
+        pyramid, name = opened.source.pyramid, opened.name
         document = describe.info(pyramid, name=name, tms_id=opened.own.id if opened.own else None)
         document["map"] = self.map_url(opened)
         return _document(("info", name, pyramid.version, self.settings.base_url), document)
 
-    def point(self, name: str, *, x: float, y: float, crs_code: str | None, wish: Wish) -> Answer:
+    def point(self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish) -> Answer:
         """Find the values at a point, of the natural picture's bands where the wish names none.
 
         Raises
@@ -240,11 +266,10 @@ class Service:
         ParameterError
             If the CRS is not known, the coordinates are no longitude and latitude, or the wish does not fit.
         UnknownNameError
-            If the dataset or a variable does not exist.
+            If a variable does not exist.
         PointOutsideError
             If the point is outside the dataset.
         """
-        opened = self.open(name)
         source = opened.source
         crs = _coordinate_crs(crs_code, x=x, y=y)
         bands = picture_module.values_of(source.pyramid, wish).bands
@@ -262,14 +287,13 @@ class Service:
             assert block is not None, "the cell has been found"
             return _encode(describe.point(block, bands, x=x, y=y))
 
-        return Answer(_tag(("point", name, source.pyramid.version, x, y, crs_code, wish)), make)
+        return Answer(_tag(("point", opened.name, source.pyramid.version, x, y, crs_code, wish)), make)
 
-    def map_page(self, name: str, tms_id: str) -> Answer:
+    def map_page(self) -> Answer:
         """Find the map page; it is the same for all datasets and reads its own address."""
-        opened = self.open(name)
-        self.tileset(opened, tms_id)
         page = files("tiler").joinpath("static", "map.html").read_bytes()
-        return Answer(hashlib.sha256(page).hexdigest()[:32], lambda: (page, "text/html; charset=utf-8"))
+        made = (page, "text/html; charset=utf-8")
+        return Answer(hashlib.sha256(page).hexdigest()[:32], lambda: made, lambda: made)
 
     def map_url(self, opened: Opened) -> str:
         """Address of a dataset's map page."""
@@ -297,7 +321,8 @@ def _coordinate_crs(code: str | None, *, x: float, y: float) -> CRS:
 
 
 def _document(key: tuple[Any, ...], document: dict[str, Any]) -> Answer:
-    return Answer(_tag(key), lambda: _encode(document))
+    made = _encode(document)
+    return Answer(_tag(key), lambda: made, lambda: made)
 
 
 def _encode(document: dict[str, Any]) -> tuple[bytes, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from geozarr.errors import ParameterError
+from tiler.admission import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,10 @@ class Settings:
         Bounds of the cache of decoded chunks and of the cache of encoded tiles; 0 keeps nothing.
     chunks_per_read, decoded_bytes_per_read : int
         What one tile or point may cost.
+    renders_running, renders_waiting, renders_of_client : int
+        How many renders may run for a dataset, wait in all, and be under way for one client.
+    deadline : int
+        Seconds that a render may take, waiting included.
     max_age : int
         Seconds for which a tile or document may be kept by clients without asking again.
 
@@ -74,6 +79,10 @@ class Settings:
     tile_cache_bytes: int = 256 * 2**20
     chunks_per_read: int = 64
     decoded_bytes_per_read: int = 256 * 2**20
+    renders_running: int = Bounds.running
+    renders_waiting: int = Bounds.waiting
+    renders_of_client: int = Bounds.client
+    deadline: int = int(Bounds.seconds)
     max_age: int = 3600
 
     def __post_init__(self) -> None:
@@ -89,11 +98,20 @@ class Settings:
             ("tile_cache_bytes", 0),
             ("chunks_per_read", 1),
             ("decoded_bytes_per_read", 1),
+            ("renders_running", 1),
+            ("renders_waiting", 1),
+            ("renders_of_client", 1),
+            ("deadline", 1),
             ("max_age", 0),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ParameterError(name, found=value, expected=f"a whole number of at least {least}")
+
+    @property
+    def admission(self) -> Bounds:
+        """How much work may run and wait."""
+        return Bounds(self.renders_running, self.renders_waiting, self.renders_of_client, float(self.deadline))
 
 
 def from_environment(datasets: tuple[Dataset, ...], environ: Mapping[str, str] | None = None) -> Settings:

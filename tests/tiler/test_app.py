@@ -9,7 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,10 +21,13 @@ from starlette.testclient import TestClient
 
 from geozarr import crs, errors
 from geozarr.errors import GeoZarrError
-from tiler import app as app_module
 from tiler import colormaps
-from tiler.app import STATUS, create_app
+from tiler.app import create_app
+from tiler.http import STATUS
 from tiler.settings import Dataset, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROW, COL = 390, 214  # first tile of zoom 10, see conftest.py
@@ -37,8 +40,9 @@ def client_of(**stores: Path) -> TestClient:
 
 
 @pytest.fixture(scope="module")
-def client(stores: dict[str, Any]) -> TestClient:
-    return client_of(**{name: stored.path for name, stored in stores.items()})
+def client(stores: dict[str, Any]) -> Iterator[TestClient]:
+    with client_of(**{name: stored.path for name, stored in stores.items()}) as client:  # on one event loop
+        yield client
 
 
 def npy(client: TestClient, path: str) -> np.ndarray:
@@ -451,7 +455,7 @@ def test_a_bug_is_500_without_a_trace(client: TestClient, monkeypatch: pytest.Mo
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(app_module.parameters, "parse_wish", fail)
+    monkeypatch.setattr("tiler.parameters.parse_wish", fail)
     response = client.get(f"/count/{TILES}/10/{COL}/{ROW}")
     assert response.status_code == 500
     assert response.headers["cache-control"] == "no-store"

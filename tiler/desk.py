@@ -1,0 +1,93 @@
+"""Where requests meet the service: datasets are opened for them, work is run for them, and answers become responses."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.responses import Response
+
+from tiler.admission import Admission
+from tiler.http import has_it
+from tiler.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from starlette.requests import Request
+
+    from tiler.select import Tileset
+    from tiler.service import Answer, Opened
+    from tiler.settings import Settings
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Answers requests on one event loop.
+
+    Parameters
+    ----------
+    settings : Settings
+        Datasets, links and limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.service = Service(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._admission: Admission | None = None
+
+    @property
+    def admission(self) -> Admission:
+        """What runs and waits on the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._admission is None or self._loop is not loop:
+            self._loop = loop
+            self._admission = Admission(self.settings.admission, lanes=len(self.service.names))
+        return self._admission
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._admission is not None:
+            self._admission.close()
+            self._admission = None
+
+    async def open(self, request: Request, name: str) -> Opened:
+        """Open a dataset; raises as `Service.known`, `Service.open` and `Admission.run` do."""
+        known = self.service.known(name)
+        if known is not None:
+            return known
+        return await self.run(request, name, "open", lambda: self.service.open(name))
+
+    async def tileset(self, request: Request, opened: Opened, tms_id: str) -> Tileset:
+        """Return a set as a dataset serves it; raises as `Service.tileset` and `Admission.run` do."""
+        known = self.service.known_tileset(opened, tms_id)
+        if known is not None:
+            return known
+        return await self.run(request, opened.name, ("set", tms_id), lambda: self.service.tileset(opened, tms_id))
+
+    async def run(self, request: Request, dataset: str, key: Hashable, work: Callable[[], T]) -> T:
+        """Do work for a request in a thread of a dataset; raises as `Admission.run` and the work do."""
+        client = request.client
+
+        async def gone() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        return await self.admission.run(
+            work, lane=dataset, key=(dataset, key), client=client.host if client else "", gone=gone
+        )
+
+    async def respond(self, request: Request, dataset: str, answer: Answer) -> Response:
+        """Send an answer, or say that the client has it."""
+        tag = f'"{answer.tag}"'
+        headers = {"ETag": tag, "Cache-Control": f"public, max-age={self.settings.max_age}"}
+        if_none_match = request.headers.get("if-none-match")
+        if if_none_match is not None and has_it(if_none_match, tag):
+            return Response(status_code=304, headers=headers)
+        made = answer.made()
+        if made is None:
+            made = await self.run(request, dataset, answer.tag, answer.make)
+        body, media_type = made
+        return Response(body, headers={**headers, "Content-Type": media_type})
