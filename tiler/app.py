@@ -20,6 +20,7 @@ from tiler.http import bug_response, error_response, failure
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
+    from tiler.service import Service
     from tiler.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -43,20 +44,22 @@ _PREFLIGHT_HEADERS = {
 }
 
 
-def create_app(settings: Settings) -> Application:
+def create_app(settings: Settings, service: Service | None = None) -> Application:
     """Make the service.
 
     Parameters
     ----------
     settings : Settings
         Datasets, links and limits. Stores are opened when they are first asked for.
+    service : Service, optional
+        With these settings, where it has been made already.
 
     Returns
     -------
     Application
         For one event loop. `/openapi.json` describes it.
     """
-    return Application(Desk(settings))
+    return Application(Desk(settings, service))
 
 
 class Application:

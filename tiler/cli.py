@@ -8,6 +8,7 @@ import socket
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,10 +22,12 @@ from tiler.settings import Dataset, Settings, from_environment
 if TYPE_CHECKING:
     from types import FrameType
 
+    from tiler.app import Application
+    from tiler.service import Service
+
 
 KEEP_ALIVE = 15  # seconds that an idle connection stays open
 SHUTDOWN = 10  # seconds that requests under way may take once the service is told to stop
-HEADERS = 16 * 2**10  # bytes of a request's head
 HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some tiles
 
 
@@ -33,7 +36,8 @@ HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some til
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--base-url", default="", help="Start of links in documents, where a proxy stands in front.")
-def main(stores: tuple[str, ...], host: str, port: int, base_url: str) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+def main(stores: tuple[str, ...], host: str, port: int, base_url: str, workers: int) -> None:
     """Serve GeoZarr pyramids as map tiles.
 
     STORE is a folder or URL, or name=folder. Without a name, the folder's own is used. The address of a map of
@@ -44,7 +48,7 @@ def main(stores: tuple[str, ...], host: str, port: int, base_url: str) -> None:
         with _listen(host, port) as listener:
             here = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
             address = base_url.rstrip("/") or settings.base_url or here
-            _serve(replace(settings, base_url=address), listener)
+            _serve(replace(settings, base_url=address), listener, workers)
     except GeoZarrError as error:
         _stop(_one_line(error))
 
@@ -81,19 +85,17 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+def _serve(settings: Settings, listener: socket.socket, workers: int) -> None:
     try:
         import uvicorn  # noqa: PLC0415 - of the extra `serve`: what is missing is told below
+        from uvicorn.supervisors import Multiprocess  # noqa: PLC0415 - the same
 
-        from tiler.app import create_app  # noqa: PLC0415 - the same
+        from tiler.protocol import BoundedProtocol  # noqa: PLC0415 - the same
+        from tiler.service import Service  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         _stop(f"{error.name} is missing: install the service with pip install 'geozarr-pyramids[serve]'")
-    # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    heap.keep(HEAP)
     # Opened once here, so that a store that cannot be served is told now and not to the first client.
-    app = create_app(settings)
-    service = app.desk.service
+    service = Service(settings)
     for name in service.names:
         try:
             click.echo(f"{name}  {service.map_url(service.open(name))}")
@@ -101,19 +103,37 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
             _stop(f"{name}: {_one_line(error)}")
     sys.stdout.flush()
     config = uvicorn.Config(
-        app,
+        partial(make_app, settings, service if workers == 1 else None),
+        factory=True,
+        workers=workers,
+        http=BoundedProtocol,
+        ws="none",
         log_level="warning",
+        access_log=False,
         server_header=False,
+        proxy_headers=False,  # addresses in headers are believed of nobody
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=SHUTDOWN,
-        h11_max_incomplete_event_size=HEADERS,
     )
     # uvicorn finishes what is under way and then raises the signal again; SIGTERM is how a service is meant to end.
     signal.signal(signal.SIGTERM, _end)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def make_app(settings: Settings, service: Service | None = None) -> Application:
+    """Make the application in the process that runs it, with datasets that are open where it is this one."""
+    from tiler.app import create_app  # noqa: PLC0415 - of the extra `serve`
+
+    # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    heap.keep(HEAP)
+    return create_app(settings, service)
 
 
 def _one_line(error: GeoZarrError) -> str:

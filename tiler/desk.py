@@ -30,11 +30,13 @@ class Desk:
     ----------
     settings : Settings
         Datasets, links and limits.
+    service : Service, optional
+        With these settings, where it has been made already.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, service: Service | None = None) -> None:
         self.settings = settings
-        self.service = Service(settings)
+        self.service = service or Service(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._admission: Admission | None = None
 
