@@ -2,10 +2,18 @@
 
 `PyramidReader` is rio-tiler's reader of a pyramid; `tiler.app.create_app` is the service.
 
-Layers, each importing only those before it: block, cache <- pyramid <- chunks; select <- resample;
-chunks, resample <- source; png; colormaps <- picture <- render <- parameters; admission <- settings; describe,
-source, render, settings <- service <- http <- desk; parameters, desk <- routes <- app; protocol, app <- cli; source
-<- reader.
+Layers, each importing only those before it:
+
+- json_text, stretch, png, block, cache, colormaps, admission
+- colors, pyramid, select
+- chunks, resample, picture
+- source, render, describe, parameters, settings
+- service, reader
+- http
+- desk
+- routes
+- app, protocol
+- cli
 """
 
 from typing import TYPE_CHECKING, Any
