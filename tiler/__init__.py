@@ -4,8 +4,9 @@
 
 Layers, each importing only those before it:
 
-- json_text, stretch, png, block, cache, colormaps, admission
-- colors, pyramid, select
+- json_text, stretch, png, block, cache, colormaps, admission, calendars
+- colors, dimensions
+- pyramid, select
 - chunks, resample, picture
 - source, render, describe, parameters, settings
 - service, reader
