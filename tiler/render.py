@@ -17,6 +17,7 @@ from PIL import Image
 
 from geozarr.errors import ParameterError
 from tiler import colormaps, png
+from tiler.stretch import stretch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,12 +115,9 @@ def to_bytes(block: Block, ranges: tuple[tuple[float, float], ...]) -> NDArray[n
     """
     if not ranges:
         return block.values.astype(np.uint8, copy=False)
-    out = np.empty(block.values.shape, np.uint8)
-    for index, (low, high) in enumerate(ranges):
-        values = block.values[index].astype(np.float64)
-        values[np.isnan(values)] = low
-        out[index] = (np.clip(values, low, high) - low) * (255.0 / (high - low)) + 0.5
-    return out
+    if len(ranges) == 1:
+        return stretch(block.values, *ranges[0])
+    return np.stack([stretch(values, *ends) for values, ends in zip(block.values, ranges, strict=True)])
 
 
 def encode_npy(block: Block, picture: Picture) -> bytes:
