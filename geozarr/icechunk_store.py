@@ -99,7 +99,7 @@ class IcechunkTarget:
                 session = self.repository.readonly_session(branch=self.branch)
         except _failures() as error:
             raise StoreError("open", at) from error
-        return SessionStore(session, at, repository=self.repository, message=self.message)
+        return SessionStore(session, at, repository=self.repository, branch=self.branch, message=self.message)
 
 
 def open_address(text: str, *, create: bool = False) -> SessionStore:
@@ -214,6 +214,8 @@ class SessionStore:
         For people.
     repository : icechunk.Repository, optional
         Tells what was committed meanwhile, where a commit finds a conflict.
+    branch : str, optional
+        The branch whose latest snapshot this is; none where a tag or a snapshot was asked for, which stay.
     message : str, optional
         Message of the snapshot in place of the one that `commit` is given.
     """
@@ -224,11 +226,13 @@ class SessionStore:
         location: str,
         *,
         repository: Repository | None = None,
+        branch: str | None = None,
         message: str | None = None,
     ) -> None:
         self._session = session
         self._store = session.store
         self._repository = repository
+        self._branch = branch
         self._message = message
         self.location = location
         self._lock = threading.Lock()
@@ -260,6 +264,17 @@ class SessionStore:
             return Found(b"", size)
         data = self._asked("get", key, self._read(key, None if (start, stop) == (0, size) else (start, stop)))
         return None if data is None else Found(data, size)
+
+    def stamp(self, key: str) -> str | None:
+        """Return the latest snapshot of the branch, or the one that this session is bound to."""
+        if self._size(key) is None:
+            return None
+        if self._repository is None or self._branch is None:
+            return str(self._session.snapshot_id)
+        try:
+            return str(self._repository.lookup_branch(self._branch))
+        except _failures() as error:
+            raise StoreError("head", key) from error
 
     async def _read(self, key: str, part: tuple[int, int] | None) -> bytes | None:
         from zarr.abc.store import RangeByteRequest  # noqa: PLC0415 - zarr takes its time to import

@@ -67,7 +67,7 @@ class Tree:
         }
 
 
-def open_store(target: StoreLike, *, create: bool = False) -> Store:
+def open_store(target: StoreLike, *, create: bool = False, retries: stores.Retries | None = None) -> Store:
     """Open a place by its path or URL; a store that is open already is returned as it is.
 
     Parameters
@@ -77,6 +77,8 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         `s3:` ...), or the address of an Icechunk repository.
     create : bool
         Make the folder where it does not exist.
+    retries : Retries, optional
+        How often requests of a URL's store are tried; by default as often as a builder does.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def open_store(target: StoreLike, *, create: bool = False) -> Store:
         return icechunk_store.open_address(text, create=create)
     try:
         if "://" in text:
-            return stores.open_url(text)
+            return stores.open_url(text, retries)
         path = Path(text).expanduser()
         if path.suffix.lower() == ".zip" and not path.is_dir():
             if create:

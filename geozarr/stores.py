@@ -86,6 +86,7 @@ class Retries:
 
 
 BUILDER = Retries()  # FAULTS.md section 6: store tries of the builder
+SERVICE = Retries(tries=3, within=8.0, longest=2.0)  # the same of the tile service, whose clients wait
 ONCE = Retries(tries=1)
 
 
@@ -153,6 +154,23 @@ class Store(Protocol):
 
     def sync(self) -> None:
         """Return when all that was put is durable."""
+        ...
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """A store that tells without reading it whether an object has changed."""
+
+    def stamp(self, key: str) -> str | None:
+        """Return what changes with the object; None where it does not exist.
+
+        Whoever sees another stamp opens the store again: this one may go on to show what it has shown before.
+
+        Raises
+        ------
+        StoreError
+            If the store fails.
+        """
         ...
 
 
@@ -279,6 +297,18 @@ class ObjectStoreAdapter:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def stamp(self, key: str) -> str | None:
+        """Return the entity tag of an object, or where there is none its time and size."""
+
+        def once() -> str:
+            found = obstore.head(self._store, key)
+            return str(found["e_tag"] or f"{found['last_modified'].isoformat()} {found['size']}")
+
+        try:
+            return self._tried("head", key, once)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
         """Write an object whole."""
         if self._root is not None and _PLAIN_KEY.fullmatch(key):
@@ -373,7 +403,7 @@ class ObjectStoreAdapter:
             try:
                 return once()
             except (FileNotFoundError, NotADirectoryError) as error:
-                if operation in ("get", "delete") and not answers.is_missing_container(error):
+                if operation in ("get", "head", "delete") and not answers.is_missing_container(error):
                     raise
                 raise _failed(operation, key, tries, error) from error
             except (GenericError, AlreadyExistsError, CutBodyError) as error:
@@ -398,11 +428,11 @@ def _folder(root: str, location: str) -> ObjectStoreAdapter:
     return ObjectStoreAdapter(LocalStore(root, automatic_cleanup=True), location)
 
 
-def open_url(url: str) -> ObjectStoreAdapter:
+def open_url(url: str, retries: Retries | None = None) -> ObjectStoreAdapter:
     """Open a place by a URL that obstore knows; raises as `targets.open_url`."""
     if url == "memory://":
         return ObjectStoreAdapter(MemoryStore(), url)
-    return ObjectStoreAdapter(targets.open_url(url), url)
+    return ObjectStoreAdapter(targets.open_url(url), url, retries=retries)
 
 
 def _write_file(path: str, data: bytes, *, create: bool) -> bool:

@@ -19,6 +19,7 @@ import threading
 import weakref
 import zlib
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -28,7 +29,6 @@ from geozarr.stores import Found, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MOST_DIRECTORY = 128 * 2**20  # bytes of the list of entries: 1.7 million chunks; larger pyramids have shards
 MOST_ENTRIES = 2_000_000
@@ -127,6 +127,14 @@ class ZipStore:
         if stop - start == entry.size:
             self._require_same(key, entry, data)
         return Found(data, entry.size)
+
+    def stamp(self, key: str) -> str | None:
+        """Return what changes when the file is replaced or written to, whichever entry is meant."""
+        try:
+            found = Path(self.location).stat()
+        except OSError as error:
+            raise StoreError("head", key) from error
+        return None if self._entry(key) is None else f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
     def put(self, key: str, data: bytes, *, create: bool = False) -> bool:  # noqa: ARG002 - the protocol's signature
         """Refuse to write."""

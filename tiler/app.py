@@ -5,6 +5,7 @@ Tiles have a way of their own past FastAPI's routing, which takes longer than fi
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,9 @@ class Application:
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            refresher = asyncio.create_task(desk.refresh())
             yield
+            refresher.cancel()
             desk.close()
 
         self.api = FastAPI(

@@ -99,14 +99,26 @@ class BoundedCache(Generic[V]):
             self._kept.move_to_end(key)
             return kept[0]
 
+    def put(self, key: Hashable, value: V) -> None:
+        """Keep a value in place of the former one; what is under way for its key takes its place again."""
+        size = self._size(value)
+        with self._lock:
+            self._keep(key, value, size)
+
     def _finish(self, key: Hashable, loaded: tuple[V, int] | None) -> None:
         """Forget that a key is under way, and keep its value where there is one that fits."""
         with self._lock:
             del self._under_way[key]
-            if loaded is None or loaded[1] > self._capacity:
-                return
-            self._kept[key] = loaded
-            self._total += loaded[1]
-            while self._total > self._capacity:
-                _, (_, dropped) = self._kept.popitem(last=False)
-                self._total -= dropped
+            if loaded is not None:
+                self._keep(key, *loaded)
+
+    def _keep(self, key: Hashable, value: V, size: int) -> None:
+        _, former = self._kept.pop(key, (None, 0))
+        self._total -= former
+        if size > self._capacity:
+            return
+        self._kept[key] = value, size
+        self._total += size
+        while self._total > self._capacity:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._total -= dropped

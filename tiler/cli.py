@@ -96,9 +96,9 @@ def _serve(settings: Settings, listener: socket.socket, workers: int) -> None:
         _stop(f"{error.name} is missing: install the service with pip install 'geozarr-pyramids[serve]'")
     # Opened once here, so that a store that cannot be served is told now and not to the first client.
     service = Service(settings)
-    for name in service.names:
+    for name in service.catalog.names:
         try:
-            click.echo(f"{name}  {service.map_url(service.open(name))}")
+            click.echo(f"{name}  {service.map_url(service.catalog.open(name))}")
         except GeoZarrError as error:
             _stop(f"{name}: {_one_line(error)}")
     sys.stdout.flush()

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.responses import Response
 
+from geozarr.errors import ChunkReadError, StoreError
 from tiler.admission import Admission
 from tiler.http import has_it
 from tiler.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from starlette.requests import Request
 
@@ -46,7 +47,7 @@ class Desk:
         loop = asyncio.get_running_loop()
         if self._admission is None or self._loop is not loop:
             self._loop = loop
-            self._admission = Admission(self.settings.admission, lanes=len(self.service.names))
+            self._admission = Admission(self.settings.admission, lanes=len(self.service.catalog.names))
         return self._admission
 
     def close(self) -> None:
@@ -57,10 +58,10 @@ class Desk:
 
     async def open(self, request: Request, name: str) -> Opened:
         """Open a dataset; raises as `Service.known`, `Service.open` and `Admission.run` do."""
-        known = self.service.known(name)
+        known = self.service.catalog.known(name)
         if known is not None:
             return known
-        return await self.run(request, name, "open", lambda: self.service.open(name))
+        return await self.run(request, name, "open", lambda: self.service.catalog.open(name))
 
     async def tileset(self, request: Request, opened: Opened, tms_id: str) -> Tileset:
         """Return a set as a dataset serves it; raises as `Service.tileset` and `Admission.run` do."""
@@ -80,6 +81,45 @@ class Desk:
         return await self.admission.run(
             work, lane=dataset, key=(dataset, key), client=client.host if client else "", gone=gone
         )
+
+    async def answer(self, request: Request, name: str, find: Callable[[Opened], Awaitable[Answer]]) -> Response:
+        """Find an answer in a dataset and send it.
+
+        A dataset that has been rebuilt may have lost the chunks of the version that is still open here; where reading
+        fails, it is looked at, and a new version is asked once.
+
+        Parameters
+        ----------
+        request : Request
+            The request.
+        name : str
+            The dataset.
+        find : callable
+            Returns the answer, from the opened dataset.
+
+        Raises
+        ------
+        GeoZarrError
+            Whatever opening, finding and making the answer raise.
+        """
+        try:
+            return await self.respond(request, name, await find(await self.open(request, name)))
+        except (ChunkReadError, StoreError):
+            if not await self.run(request, name, "look", lambda: self.service.catalog.look(name)):
+                raise
+            return await self.respond(request, name, await find(await self.open(request, name)))
+
+    async def refresh(self) -> None:
+        """Look at the datasets in use, again and again, until it is cancelled."""
+        catalog = self.service.catalog
+        looks: set[asyncio.Task[bool]] = set()
+        while True:
+            await asyncio.sleep(self.settings.refresh / 4)
+            for name in catalog.due():
+                # Not in its lane, which may be busy, and not one after the other: a store may answer slowly.
+                look = asyncio.create_task(asyncio.to_thread(catalog.look, name))
+                looks.add(look)
+                look.add_done_callback(looks.discard)
 
     async def respond(self, request: Request, dataset: str, answer: Answer) -> Response:
         """Send an answer, or say that the client has it."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tiler.desk import Desk
+    from tiler.service import Answer, Opened
 
 _LOG = logging.getLogger(__name__)
 _PAGE_POLICY = (
@@ -30,13 +31,15 @@ async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str
     wish = parameters.parse_wish(parameters.parse_query(_query(request), parameters.PICTURE))
     row, image_format = parameters.parse_row(y)
     col = parameters.parse_whole("x", x)
-    opened = await desk.open(request, dataset)
-    tileset = await desk.tileset(request, opened, tms)
-    matrix_id = parameters.parse_matrix_id(z, tileset.tms.ids)
-    answer = desk.service.tile(
-        opened, tileset, matrix_id=matrix_id, row=row, col=col, image_format=image_format, wish=wish
-    )
-    return await desk.respond(request, dataset, answer)
+
+    async def find(opened: Opened) -> Answer:
+        tileset = await desk.tileset(request, opened, tms)
+        matrix_id = parameters.parse_matrix_id(z, tileset.tms.ids)
+        return desk.service.tile(
+            opened, tileset, matrix_id=matrix_id, row=row, col=col, image_format=image_format, wish=wish
+        )
+
+    return await desk.answer(request, dataset, find)
 
 
 def add_routes(api: FastAPI, desk: Desk) -> None:
@@ -54,7 +57,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     async def index(request: Request) -> Response:
         """List the datasets with the address of a map of each."""
         parameters.parse_query(_query(request))
-        listed = [await _listed(desk, request, name) for name in service.names]
+        listed = [await _listed(desk, request, name) for name in service.catalog.names]
         return JSONResponse({"datasets": listed}, headers={"Cache-Control": "no-cache"})
 
     async def health(request: Request) -> Response:
@@ -75,28 +78,34 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         values = parameters.parse_query(_query(request), parameters.PICTURE)
         query = urlencode([(name, text) for name, texts in values.items() for text in texts], safe=",")
         wish = parameters.parse_wish(values)
-        opened = await desk.open(request, dataset)
-        tileset = await desk.tileset(request, opened, tms)
-        answer = service.tilejson(opened, tileset, wish=wish, query=f"?{query}" if query else "")
-        return await desk.respond(request, dataset, answer)
+
+        async def find(opened: Opened) -> Answer:
+            tileset = await desk.tileset(request, opened, tms)
+            return service.tilejson(opened, tileset, wish=wish, query=f"?{query}" if query else "")
+
+        return await desk.answer(request, dataset, find)
 
     async def info(request: Request, dataset: str) -> Response:
         """Describe a dataset: CRS, bounds, levels, variables."""
         parameters.parse_query(_query(request))
-        return await desk.respond(request, dataset, service.info(await desk.open(request, dataset)))
+
+        async def find(opened: Opened) -> Answer:
+            return service.info(opened)
+
+        return await desk.answer(request, dataset, find)
 
     async def point(request: Request, dataset: str, lon: str, lat: str) -> Response:
         """Return the stored values at a point."""
         values = parameters.parse_query(_query(request), parameters.POINT)
         code = values.get("coord_crs", (None,))[0]
-        answer = service.point(
-            await desk.open(request, dataset),
-            x=parameters.parse_number("lon", lon),
-            y=parameters.parse_number("lat", lat),
-            crs_code=None if code is None else parameters.parse_crs_code(code),
-            wish=parameters.parse_wish(values),
-        )
-        return await desk.respond(request, dataset, answer)
+        crs_code = None if code is None else parameters.parse_crs_code(code)
+        x, y = parameters.parse_number("lon", lon), parameters.parse_number("lat", lat)
+        wish = parameters.parse_wish(values)
+
+        async def find(opened: Opened) -> Answer:
+            return service.point(opened, x=x, y=y, crs_code=crs_code, wish=wish)
+
+        return await desk.answer(request, dataset, find)
 
     async def malformed_point(request: Request, dataset: str) -> Response:  # noqa: ARG001 - of the route
         """Refuse the address of a point that is not lon,lat."""
@@ -105,8 +114,12 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     async def map_page(request: Request, dataset: str, tms: str) -> Response:
         """Show a map."""
         parameters.parse_query(_query(request), parameters.PICTURE)
-        await desk.tileset(request, await desk.open(request, dataset), tms)
-        response = await desk.respond(request, dataset, service.map_page())
+
+        async def find(opened: Opened) -> Answer:
+            await desk.tileset(request, opened, tms)
+            return service.map_page()
+
+        response = await desk.answer(request, dataset, find)
         response.headers["Content-Security-Policy"] = _PAGE_POLICY
         return response
 

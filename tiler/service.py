@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geozarr import crs as crs_module
-from geozarr import store
 from geozarr import tms as tms_module
 from geozarr.errors import GeoZarrError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
 from tiler import describe
 from tiler import picture as picture_module
 from tiler.cache import BoundedCache
+from tiler.catalog import Catalog
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
 from tiler.render import render
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geozarr import CRS
+    from geozarr.stores import Store
     from geozarr.tms import TileMatrixSet
     from tiler.picture import Wish
     from tiler.settings import Settings
@@ -84,11 +85,14 @@ class Opened:
         Its name in the service.
     source : PyramidSource
         Reads it.
+    version : str
+        Changes when what is read does.
     """
 
-    def __init__(self, name: str, source: PyramidSource) -> None:
+    def __init__(self, name: str, source: PyramidSource, version: str) -> None:
         self.name = name
         self.source = source
+        self.version = version
 
     @cached_property
     def own(self) -> TileMatrixSet | None:
@@ -113,53 +117,23 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._locations = {dataset.name: dataset.location for dataset in settings.datasets}
         self._limits = ReadLimits(settings.chunks_per_read, settings.decoded_bytes_per_read)
         self._chunks = chunk_cache(settings.chunk_cache_bytes)
         self._tiles: BoundedCache[tuple[bytes, str]] = BoundedCache(
             settings.tile_cache_bytes, lambda tile: len(tile[0]) + _ENTRY_BYTES
         )
-        self._opened: BoundedCache[Opened] = BoundedCache(_OPEN_DATASETS, lambda _: 1)
+        self.catalog = Catalog(settings.datasets, self._make, refresh=settings.refresh, most=_OPEN_DATASETS)
         self._tilesets: BoundedCache[Tileset] = BoundedCache(_OPEN_DATASETS * 4, lambda _: 1)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the datasets."""
-        return tuple(self._locations)
-
-    def known(self, name: str) -> Opened | None:
-        """Return a dataset that has been opened, None where it has to be.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no dataset of that name.
-        """
-        if name not in self._locations:
-            raise UnknownNameError("dataset", name, self.names)
-        return self._opened.peek(name)
-
-    def open(self, name: str) -> Opened:
-        """Open a dataset, once.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no dataset of that name.
-        StoreError, MetadataError, GridMismatchError, UnsupportedError, LimitError
-            If it cannot be served.
-        """
-        if name not in self._locations:
-            raise UnknownNameError("dataset", name, self.names)
-        return self._opened.get(name, lambda: self._open(name))
-
-    def _open(self, name: str) -> Opened:
-        opened = store.open_store(self._locations[name])
-        return Opened(name, PyramidSource(opened, open_pyramid(opened), cache=self._chunks, limits=self._limits))
+    def _make(self, name: str, store: Store, stamp: str | None) -> Opened:
+        pyramid = open_pyramid(store)
+        # Documents that name a manifest name a build. Others may stay the same over other chunks: their time tells.
+        version = pyramid.version if pyramid.manifest is not None else f"{pyramid.version} {stamp}"
+        return Opened(name, PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits), version)
 
     def known_tileset(self, opened: Opened, tms_id: str) -> Tileset | None:
         """Return a set that has been asked for before, None where it has to be made."""
-        return self._tilesets.peek((opened.name, opened.source.pyramid.version, tms_id))
+        return self._tilesets.peek((opened.name, opened.version, tms_id))
 
     def tileset(self, opened: Opened, tms_id: str) -> Tileset:
         """Return a set by its name: the pyramid's own, or a registered one.
@@ -172,9 +146,7 @@ class Service:
         own = opened.own
         if not (own is not None and tms_id == own.id) and tms_id not in tms_module.known_ids():
             raise UnknownNameError("TileMatrixSet", tms_id, tms_module.known_ids())
-        return self._tilesets.get(
-            (opened.name, opened.source.pyramid.version, tms_id), lambda: _tileset(opened, tms_id)
-        )
+        return self._tilesets.get((opened.name, opened.version, tms_id), lambda: _tileset(opened, tms_id))
 
     def tile(
         self,
@@ -216,7 +188,7 @@ class Service:
         picture = compose(pyramid, wish)
         bands = picture.bands
         choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
-        key = ("tile", opened.name, pyramid.version, tileset.tms.id, matrix_id, row, col, image_format, wish)
+        key = ("tile", opened.name, opened.version, tileset.tms.id, matrix_id, row, col, image_format, wish)
 
         def make() -> tuple[bytes, str]:
             return self._tiles.get(key, lambda: render(opened.source.read(choice, bands), picture, image_format))
@@ -249,14 +221,14 @@ class Service:
             document = describe.tilejson(pyramid, tileset, name=name, tile_url=url)
         except UnsupportedError as error:
             raise UnknownNameError("TileMatrixSet with numbered matrices", tms_id, (DEFAULT_TMS,)) from error
-        return _document(("tilejson", name, pyramid.version, tms_id, query, self.settings.base_url), document)
+        return _document(("tilejson", name, opened.version, tms_id, query, self.settings.base_url), document)
 
     def info(self, opened: Opened) -> Answer:
         """Find the description of a dataset."""
         pyramid, name = opened.source.pyramid, opened.name
         document = describe.info(pyramid, name=name, tms_id=opened.own.id if opened.own else None)
         document["map"] = self.map_url(opened)
-        return _document(("info", name, pyramid.version, self.settings.base_url), document)
+        return _document(("info", name, opened.version, self.settings.base_url), document)
 
     def point(self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish) -> Answer:
         """Find the values at a point, of the natural picture's bands where the wish names none.
@@ -287,7 +259,7 @@ class Service:
             assert block is not None, "the cell has been found"
             return _encode(describe.point(block, bands, x=x, y=y))
 
-        return Answer(_tag(("point", opened.name, source.pyramid.version, x, y, crs_code, wish)), make)
+        return Answer(_tag(("point", opened.name, opened.version, x, y, crs_code, wish)), make)
 
     def map_page(self) -> Answer:
         """Find the map page; it is the same for all datasets and reads its own address."""

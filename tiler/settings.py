@@ -64,6 +64,8 @@ class Settings:
         How many renders may run for a dataset, wait in all, and be under way for one client.
     deadline : int
         Seconds that a render may take, waiting included.
+    refresh : int
+        Seconds between two looks at a dataset's root document, which show that it has been rebuilt.
     max_age : int
         Seconds for which a tile or document may be kept by clients without asking again.
 
@@ -83,6 +85,7 @@ class Settings:
     renders_waiting: int = Bounds.waiting
     renders_of_client: int = Bounds.client
     deadline: int = int(Bounds.seconds)
+    refresh: int = 10
     max_age: int = 3600
 
     def __post_init__(self) -> None:
@@ -102,6 +105,7 @@ class Settings:
             ("renders_waiting", 1),
             ("renders_of_client", 1),
             ("deadline", 1),
+            ("refresh", 1),
             ("max_age", 0),
         ):
             value = getattr(self, name)

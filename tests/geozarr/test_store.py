@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -426,3 +427,35 @@ def test_a_folder_that_others_empty_can_be_written_to(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_a_stamp_changes_with_the_object_and_is_none_without_one(tmp_path: Path) -> None:
+    opened = store.open_store(tmp_path)
+    assert isinstance(opened, stores.Stamped)
+    assert opened.stamp("zarr.json") is None
+    store.write_bytes(opened, "zarr.json", b"one")
+    first = opened.stamp("zarr.json")
+    assert first == opened.stamp("zarr.json")
+    store.write_bytes(opened, "zarr.json", b"two")
+    assert opened.stamp("zarr.json") not in (None, first)
+
+
+def test_a_stamp_of_a_zip_file_is_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "store.zip"
+
+    def write(text: str) -> None:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("zarr.json", text)
+
+    write("one")
+    opened = store.open_store(path)
+    assert isinstance(opened, stores.Stamped)
+    first = opened.stamp("zarr.json")
+    assert first is not None
+    assert opened.stamp("other") is None
+    path.unlink()
+    write("another")
+    assert opened.stamp("zarr.json") not in (None, first)
+    path.unlink()
+    with pytest.raises(StoreError):
+        opened.stamp("zarr.json")

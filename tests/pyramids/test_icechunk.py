@@ -36,7 +36,8 @@ from geozarr import (
     manifest,
 )
 from geozarr import store as store_module
-from geozarr.stores import Store, Transaction
+from geozarr.icechunk_store import SessionStore
+from geozarr.stores import Stamped, Store, Transaction
 from pyramids import IcechunkTarget, cli, status
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
@@ -288,6 +289,19 @@ def test_overwriting_keeps_the_former_snapshot(repository: Repository) -> None:
     assert_equal(committed(repository), in_memory(source(2)))
     assert_equal(committed(repository, snapshot_id=former), in_memory(source()))
     assert conformance.check(IcechunkTarget(repository)).exit_status == 0
+
+
+def test_the_stamp_of_a_branch_changes_with_a_commit_and_that_of_a_snapshot_does_not(repository: Repository) -> None:
+    built(source(), IcechunkTarget(repository))
+    opened = IcechunkTarget(repository).to_store()
+    pinned = SessionStore(repository.readonly_session(snapshot_id=history(repository)[0].id), "", repository=repository)
+    assert isinstance(opened, Stamped)
+    first = opened.stamp("zarr.json")
+    assert first == pinned.stamp("zarr.json") == history(repository)[0].id
+    assert opened.stamp("nothing/zarr.json") is None
+    built(source(2), IcechunkTarget(repository), overwrite=True)
+    assert opened.stamp("zarr.json") == history(repository)[0].id != first
+    assert pinned.stamp("zarr.json") == first
 
 
 def test_overwriting_by_fewer_levels_leaves_none_of_the_former(repository: Repository) -> None:
