@@ -6,12 +6,14 @@ codecs.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
+from zarr.errors import UnstableSpecificationWarning
 
 from geozarr import cf, documents, levels, store, tms
 
@@ -49,8 +51,24 @@ def web_mercator_levels(*, zoom: int, count: int, row: int, col: int) -> Levels:
     return levels.from_tms(quad, quad.limits_of(coarsest, bounds), count=count, resampling_method="average")
 
 
+@dataclass(frozen=True)
+class Coordinate:
+    """Values of a leading dimension, its attributes, and how many of them a chunk holds (None: all)."""
+
+    values: NDArray[Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    chunk: int | None = None
+    fill_value: Any = 0
+
+
 def write_pyramid(
-    path: Path, layout: Levels, variables: dict[str, Variable], *, chunk: int = 256, shard: int | None = None
+    path: Path,
+    layout: Levels,
+    variables: dict[str, Variable],
+    *,
+    chunk: int = 256,
+    shard: int | None = None,
+    coordinates: dict[str, Coordinate] | None = None,
 ) -> Path:
     """Write a pyramid; each level's values are the rounded mean of the finest level's window."""
     root = zarr.open_group(path, mode="w", zarr_format=3)
@@ -73,12 +91,31 @@ def write_pyramid(
             array[...] = values
             array.attrs.update(attributes)
             order.append(f"{level.asset}/{name}")
+        for name, coordinate in (coordinates or {}).items():
+            _write_coordinate(group, name, coordinate)
+            order.append(f"{level.asset}/{name}")
         for name, variable in variables.items():
             _write_variable(group, name, variable, layout, step, chunk=chunk, shard=shard)
             order.append(f"{level.asset}/{name}")
     root.attrs.update({"Conventions": cf.CONVENTIONS, **layout.to_attributes()})
     _consolidate(path, order)
     return path
+
+
+def _write_coordinate(group: zarr.Group, name: str, coordinate: Coordinate) -> None:
+    values = coordinate.values
+    fill = "" if values.dtype.kind in "UT" else coordinate.fill_value
+    with warnings.catch_warnings(category=UnstableSpecificationWarning, action="ignore"):  # text is an extension
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            dimension_names=(name,),
+            fill_value=fill,
+            chunks=(coordinate.chunk or len(values),),
+        )
+    array[...] = values
+    array.attrs.update(coordinate.attributes)
 
 
 def _write_variable(

@@ -11,6 +11,7 @@ from geozarr import cf
 from geozarr import crs as crs_module
 from geozarr.errors import UnsupportedError
 from geozarr.grid import Bounds
+from tiler import dimensions as dimensions_module
 from tiler import select
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from geozarr import CRS
     from geozarr.tms import TileMatrix
     from tiler.block import Block
+    from tiler.dimensions import Dimension
     from tiler.pyramid import Band, Pyramid, Variable
     from tiler.select import Tileset
 
@@ -39,13 +41,15 @@ def geographic_bounds(pyramid: Pyramid) -> Bounds:
     return _WHOLE_EARTH if bounds is None else bounds
 
 
-def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
+def info(pyramid: Pyramid, known: Sequence[Dimension] = (), *, name: str, tms_id: str | None) -> dict[str, Any]:
     """Describe a pyramid.
 
     Parameters
     ----------
     pyramid : Pyramid
         The pyramid.
+    known : sequence of Dimension
+        Its dimensions before rows and columns, as `PyramidSource.dimensions` has them; others have positions only.
     name : str
         Its name in the service.
     tms_id : str or None
@@ -57,6 +61,7 @@ def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
         JSON: `bounds` in degrees, `crs`, `bbox` in CRS units, `levels` finest first, `variables` without masks.
     """
     levels = pyramid.levels
+    by_place = {(dimension.name, dimension.size): dimension for dimension in known}
     return {
         "name": name,
         "bounds": list(geographic_bounds(pyramid)),
@@ -67,17 +72,20 @@ def info(pyramid: Pyramid, *, name: str, tms_id: str | None) -> dict[str, Any]:
             {"id": level.name, "shape": list(level.grid.shape), "cellSize": list(level.grid.cell_size)}
             for level in levels.levels
         ],
-        "variables": [_variable(variable) for variable in pyramid.data_variables],
+        "variables": [_variable(variable, by_place) for variable in pyramid.data_variables],
         "picture": [band.name for band in pyramid.bands(())],
     }
 
 
-def _variable(variable: Variable) -> dict[str, Any]:
+def _variable(variable: Variable, by_place: dict[tuple[str, int], Dimension]) -> dict[str, Any]:
     statistics = variable.statistics
+    leading = (by_place.get(place) or dimensions_module.index(*place) for place in variable.leading)
     return {
         "name": variable.name,
         "dtype": variable.dtype.name,
-        "dimensions": [{"name": name, "size": size} for name, size in variable.leading],
+        "dimensions": [
+            {**_dimension(item), "first": item.label(0), "last": item.label(item.size - 1)} for item in leading
+        ],
         "band_names": list(variable.band_names),
         "long_name": variable.long_name,
         "units": variable.units,
@@ -89,6 +97,24 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "statistics": statistics
         and {"min": statistics.minimum, "max": statistics.maximum, "p2": statistics.low, "p98": statistics.high},
     }
+
+
+def dimensions(known: Sequence[Dimension]) -> dict[str, Any]:
+    """Tell the dimensions before rows and columns.
+
+    Returns
+    -------
+    dict
+        JSON: `dimensions` with `name`, `size`, `kind`, `units`, `long_name`, and `labels`: a text for each position,
+        which chooses it in `sel`, null where it has no value. A dimension without a coordinate that is longer than
+        `tiler.dimensions.MAX_LABELS` has none; its positions from 0 choose.
+    """
+    return {"dimensions": [{**_dimension(item), "labels": list(item.labels)} for item in known]}
+
+
+def _dimension(dimension: Dimension) -> dict[str, Any]:
+    keys = ("name", "size", "kind", "units", "long_name")
+    return {key: getattr(dimension, key) for key in keys}
 
 
 def tilejson(pyramid: Pyramid, tileset: Tileset, *, name: str, tile_url: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tiler.picture import Wish
     from tiler.select import Tileset
     from tiler.service import Answer, Opened
     from tiler.settings import Settings
@@ -68,7 +69,17 @@ class Desk:
         known = self.service.known_tileset(opened, tms_id)
         if known is not None:
             return known
-        return await self.run(request, opened.name, ("set", tms_id), lambda: self.service.tileset(opened, tms_id))
+        return await self.run(
+            request, opened.name, ("set", opened.version, tms_id), lambda: self.service.tileset(opened, tms_id)
+        )
+
+    async def positions(self, request: Request, opened: Opened, wish: Wish) -> dict[str, int]:
+        """Find the steps that a wish selects; raises as `PyramidSource.positions` and `Admission.run` do."""
+        source, selectors = opened.source, wish.selectors
+        if source.has_read(selector.dimension for selector in selectors):
+            return source.positions(selectors)
+        key = ("positions", opened.version, selectors)
+        return await self.run(request, opened.name, key, lambda: source.positions(selectors))
 
     async def run(self, request: Request, dataset: str, key: Hashable, work: Callable[[], T]) -> T:
         """Do work for a request in a thread of a dataset; raises as `Admission.run` and the work do."""

@@ -22,7 +22,7 @@ from geozarr.errors import ParameterError
 from tiler import calendars
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,7 +32,7 @@ Value: TypeAlias = int | float | str
 MAX_LABELS = 65_536  # positions; a longer dimension is told by position
 MAX_SELECTORS = 8  # in a request; no variable has more dimensions
 _MAX_TEXT = 256  # characters of a selector; a label that is a text has no more
-_NAME = re.compile(r"[^/\\=\x00-\x1f\x7f]{1,200}")
+_NAME = re.compile(r"[^/\\=\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _VALUE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,256}")  # no control characters, no halves of surrogate pairs
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
@@ -103,8 +103,10 @@ class Dimension:
     dtype: np.dtype[Any] | None = None
 
     def label(self, position: int) -> str | None:
-        """Text of a position; None where its value is missing."""
-        return self.labels[position] if self.labels else str(position)
+        """Text of a position; None where there is no value."""
+        if not self.labels:
+            return str(position)
+        return self.labels[position] if position < self.size else None
 
     @cached_property
     def _ordered(self) -> tuple[Sequence[Any], Sequence[int]]:
@@ -136,6 +138,11 @@ class Selector:
 
     def __str__(self) -> str:
         return f"{self.dimension}={self.method}::{self.text}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Name the dimensions that a selector can name, for a message; a document may hold any other name."""
+    return ", ".join([name for name in names if _NAME.fullmatch(name)][:MAX_SELECTORS]) or "none"
 
 
 def parse_selector(text: str) -> Selector:

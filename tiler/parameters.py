@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from geozarr.errors import ParameterError
+from tiler.dimensions import NUMBER, parse_selectors
 from tiler.picture import MAX_BANDS, Wish
 from tiler.render import MEDIA_TYPES
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 MAX_QUERY = 4096  # bytes
 MAX_PARAMETERS = 32
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # ten digits hold every row of the 30 zoom levels that are served
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _CRS_CODE = re.compile(r"[A-Za-z]{1,16}:[0-9A-Za-z]{1,16}")
 
 
@@ -48,12 +48,18 @@ class Parameter:
 
 PICTURE = (
     Parameter("variable", "Variable to show; repeated or separated by commas for red, green, blue", is_repeatable=True),
-    Parameter("bidx", "Position along the leading dimension of a 3-D variable, from 1", is_repeatable=True),
+    Parameter("bidx", "Position along the leading dimensions that sel leaves, from 1", is_repeatable=True),
+    Parameter(
+        "sel",
+        "dimension=value or dimension=method::value, with nearest, pad (ffill), backfill (bfill) or exact: "
+        "the step of a leading dimension; once a dimension",
+        is_repeatable=True,
+    ),
     Parameter("rescale", "min,max: values that become black and white; once, or once a band", is_repeatable=True),
     Parameter("colormap_name", "One of rio-tiler's colormaps, for a single band"),
 )
 POINT = (
-    *PICTURE[:2],
+    *PICTURE[:3],
     Parameter("coord_crs", "CRS of the coordinates, as AUTHORITY:CODE; longitude and latitude without it"),
 )
 
@@ -105,6 +111,7 @@ def parse_wish(values: Mapping[str, tuple[str, ...]]) -> Wish:
         indexes=tuple(parse_whole("bidx", text) for text in _split("bidx", values.get("bidx", ()))),
         ranges=tuple(_range(text) for text in values.get("rescale", ())),
         colormap=values.get("colormap_name", (None,))[0],
+        selectors=parse_selectors(values.get("sel", ())),
     )
 
 
@@ -123,7 +130,7 @@ def parse_whole(name: str, text: str) -> int:
 
 def parse_number(name: str, text: str) -> float:
     """Read a finite number in decimal notation; raises `ParameterError` for anything else."""
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise ParameterError(name, found=text[:40], expected="a finite number")
     return value

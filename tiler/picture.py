@@ -14,8 +14,12 @@ import numpy as np
 
 from geozarr.errors import ParameterError
 from tiler import colormaps
+from tiler.pyramid import ANYWHERE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiler.dimensions import Selector
     from tiler.pyramid import Band, Pyramid
 
 MAX_BANDS = 4
@@ -30,17 +34,20 @@ class Wish:
     variables : tuple of str
         Names of variables.
     indexes : tuple of int
-        1-based positions along the leading dimensions.
+        1-based positions along the leading dimensions that selectors leave.
     ranges : tuple of (float, float)
         Values that become black and white; one for all bands or one for each.
     colormap : str or None
         Name of a colormap, for a single band.
+    selectors : tuple of Selector
+        Steps of leading dimensions, one for a dimension.
     """
 
     variables: tuple[str, ...] = ()
     indexes: tuple[int, ...] = ()
     ranges: tuple[tuple[float, float], ...] = ()
     colormap: str | None = None
+    selectors: tuple[Selector, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,24 @@ class Picture:
     colormap: str | None = None
 
 
-def values_of(pyramid: Pyramid, wish: Wish) -> Picture:
+def values_of(pyramid: Pyramid, wish: Wish, positions: Mapping[str, int] = ANYWHERE) -> Picture:
     """Choose bands whose values are returned as numbers: only what was asked for is done to them.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        What there is.
+    wish : Wish
+        What is asked for.
+    positions : mapping of str to int
+        What its selectors choose: index along a dimension by its name, from `PyramidSource.positions`.
 
     Raises
     ------
     ParameterError, UnknownNameError
         If the wish does not fit the pyramid.
     """
-    bands = pyramid.bands(wish.variables, wish.indexes)
+    bands = pyramid.bands(wish.variables, wish.indexes, positions)
     if len(bands) > MAX_BANDS:
         raise ParameterError("variable", found=f"{len(bands)} bands", expected=f"at most {MAX_BANDS} bands")
     if len(wish.ranges) not in (0, 1, len(bands)):
@@ -87,8 +103,8 @@ def values_of(pyramid: Pyramid, wish: Wish) -> Picture:
     return Picture(bands, ranges, wish.colormap)
 
 
-def compose(pyramid: Pyramid, wish: Wish) -> Picture:
-    """Choose what an image shows.
+def compose(pyramid: Pyramid, wish: Wish, positions: Mapping[str, int] = ANYWHERE) -> Picture:
+    """Choose what an image shows; arguments are those of `values_of`.
 
     Raises
     ------
@@ -96,7 +112,7 @@ def compose(pyramid: Pyramid, wish: Wish) -> Picture:
         If the wish does not fit the pyramid, there are neither one nor three bands, or float data without stored
         statistics have no `rescale`.
     """
-    chosen = values_of(pyramid, wish)
+    chosen = values_of(pyramid, wish, positions)
     if len(chosen.bands) not in (1, 3):
         raise ParameterError("variable", found=f"{len(chosen.bands)} bands", expected="1 or 3 bands for an image")
     return Picture(chosen.bands, chosen.ranges or _shown_ranges(chosen.bands), chosen.colormap)

@@ -15,6 +15,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -34,16 +35,24 @@ from geozarr.errors import (
 )
 from geozarr.grid import Bounds
 from geozarr.manifest import reference_of
+from tiler.dimensions import MAX_LABELS, CoordinateAttributes, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from geozarr import Level, Levels
     from geozarr.manifest import Reference
     from geozarr.store import StoreLike, Tree
 
 MAX_DIMENSIONS = 8
 MAX_LEVELS = 40
-_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,200}")
+MAX_COORDINATE_CHUNKS = 4096  # each costs a request when a dimension is first asked for
+MAX_COORDINATE = 16 * 2**20  # bytes of the values of one
+MAX_RASTERS = 65_536  # that all rasters of some variables may be
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 ALPHA = "alpha"  # color_interpretation of a variable that is a mask, GDAL's name
+ANYWHERE: Mapping[str, int] = MappingProxyType({})  # positions along no dimension
+_MAX_COLORS = 64  # rasters of a variable that are looked at for red, green and blue
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,25 @@ class StoredArray:
 
 
 @dataclass(frozen=True)
+class Coordinate:
+    """Where the values of a dimension before rows and columns lie.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dimension.
+    array : StoredArray
+        One axis, of at most `tiler.dimensions.MAX_LABELS` positions.
+    attributes : CoordinateAttributes
+        What its values mean.
+    """
+
+    name: str
+    array: StoredArray
+    attributes: CoordinateAttributes
+
+
+@dataclass(frozen=True)
 class Variable:
     """A variable on all levels.
 
@@ -143,7 +171,12 @@ class Variable:
     @property
     def count(self) -> int:
         """Number of rasters: the product of the sizes of the leading dimensions."""
-        return math.prod(size for _, size in self.leading)
+        return math.prod(self.sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Size of each leading dimension."""
+        return tuple(size for _, size in self.leading)
 
     @property
     def is_alpha(self) -> bool:
@@ -154,6 +187,31 @@ class Variable:
     def available(self) -> frozenset[int]:
         """Positions of the levels that have it, 0 being the finest."""
         return frozenset(index for index, array in enumerate(self.arrays) if array is not None)
+
+    @property
+    def color_axis(self) -> int | None:
+        """Leading dimension that the colour interpretation counts: the only one, else the last of that many steps."""
+        if len(self.leading) == 1:
+            return 0
+        axes = [axis for axis, size in enumerate(self.sizes) if size == len(self.color_interpretation)]
+        return axes[-1] if axes else None
+
+    def free_count(self, positions: Mapping[str, int]) -> int:
+        """Return the number of rasters that are left where positions along some of the dimensions are chosen."""
+        return math.prod(size for name, size in self.leading if name not in positions)
+
+    def raster(self, positions: Mapping[str, int], index: int = 0) -> int:
+        """Return the position of a raster in C order over all leading dimensions.
+
+        Parameters
+        ----------
+        positions : mapping of str to int
+            Index along some of the dimensions; those that this variable lacks do not matter.
+        index : int
+            Position in C order over the other dimensions, within `free_count`.
+        """
+        free = iter(_unravel(index, tuple(size for name, size in self.leading if name not in positions)))
+        return _ravel([positions[name] if name in positions else next(free) for name, _ in self.leading], self.sizes)
 
     def array(self, level: int) -> StoredArray:
         """Return the array at a level that has it."""
@@ -172,14 +230,19 @@ class Band:
         The variable.
     index : int
         Position along the leading dimensions in C order, counted from 0.
+    label : str or None
+        What tells it from other rasters of the variable, where its steps were chosen by value.
     """
 
     variable: Variable
     index: int = 0
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        """Name of the variable; where it holds many rasters, that of the raster, else `_1`, `_2` ... after it."""
+        """Name of the variable; of one of many rasters with its label, else its own name, else that and its number."""
+        if self.label is not None and self.variable.count > 1:
+            return f"{self.variable.name}_{self.label}"
         if 1 < self.variable.count == len(self.variable.band_names):
             return self.variable.band_names[self.index]
         return self.variable.name if self.variable.count == 1 else f"{self.variable.name}_{self.index + 1}"
@@ -187,16 +250,32 @@ class Band:
     @property
     def color(self) -> str | None:
         """Colour interpretation of this raster; None where it has none."""
-        colors = self.variable.color_interpretation
+        colors, axis = self.variable.color_interpretation, self.variable.color_axis
         if len(colors) == 1:
             return colors[0]
-        return colors[self.index] if self.index < len(colors) else None
+        return colors[self.lead[axis]] if axis is not None and self.lead[axis] < len(colors) else None
 
     @property
     def lead(self) -> tuple[int, ...]:
         """Index along each leading dimension."""
-        sizes = tuple(size for _, size in self.variable.leading)
-        return tuple(int(position) for position in np.unravel_index(self.index, sizes)) if sizes else ()
+        return _unravel(self.index, self.variable.sizes)
+
+
+def _unravel(index: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Index along each axis of a position in C order; sizes may be any that a document states."""
+    lead = []
+    for size in reversed(sizes):
+        index, position = divmod(index, size)
+        lead.append(position)
+    return tuple(reversed(lead))
+
+
+def _ravel(lead: Iterable[int], sizes: tuple[int, ...]) -> int:
+    """Position in C order of an index along each axis."""
+    index = 0
+    for position, size in zip(lead, sizes, strict=True):
+        index = index * size + position
+    return index
 
 
 @dataclass(frozen=True)
@@ -215,6 +294,8 @@ class Pyramid:
         Where the data are, in degrees, where the pyramid says so: levels reach to the edges of the coarsest tiles.
     manifest : Reference or None
         Where the list of its objects lies, where there is one.
+    coordinates : tuple of Coordinate
+        Of those dimensions before rows and columns that have one that can be read.
     """
 
     levels: Levels
@@ -222,6 +303,26 @@ class Pyramid:
     version: str
     data_bounds: Bounds | None = None
     manifest: Reference | None = None
+    coordinates: tuple[Coordinate, ...] = ()
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Size of each dimension before rows and columns of the data, by name; the first where sizes disagree."""
+        sizes: dict[str, int] = {}
+        for variable in self.data_variables:
+            for name, size in variable.leading:
+                sizes.setdefault(name, size)
+        return sizes
+
+    def coordinate(self, dimension: str) -> Coordinate | None:
+        """Return the coordinate of a dimension, None where it has none."""
+        return next((item for item in self.coordinates if item.name == dimension), None)
+
+    def step_names(self, dimension: str) -> tuple[str, ...]:
+        """Names of the steps of a dimension that is the only one of variables whose `band_names` agree; else none."""
+        leading = ((dimension, self.dimensions.get(dimension)),)
+        names = {variable.band_names for variable in self.data_variables if variable.leading == leading} - {()}
+        return names.pop() if len(names) == 1 else ()
 
     @property
     def data_variables(self) -> tuple[Variable, ...]:
@@ -241,7 +342,9 @@ class Pyramid:
                 return variable
         raise UnknownNameError("variable", name, tuple(variable.name for variable in self.data_variables))
 
-    def bands(self, names: tuple[str, ...], indexes: tuple[int, ...] = ()) -> tuple[Band, ...]:
+    def bands(
+        self, names: tuple[str, ...], indexes: tuple[int, ...] = (), positions: Mapping[str, int] = ANYWHERE
+    ) -> tuple[Band, ...]:
         """Choose rasters by name and index.
 
         Parameters
@@ -250,33 +353,59 @@ class Pyramid:
             Variables; empty means the natural picture: red, green and blue, else the first raster of the first
             variable.
         indexes : tuple of int
-            1-based positions along the leading dimensions, taken from each of the variables; empty means the first,
-            or all three colours of one variable that holds them.
+            1-based positions along the leading dimensions that `positions` leaves, in C order, taken from each of the
+            variables; empty means the first, or all three colours of one variable that holds them.
+        positions : mapping of str to int
+            Index along a dimension by its name, from 0; of those variables that have it.
 
         Raises
         ------
         UnknownNameError
             If a variable does not exist.
         ParameterError
-            If an index is out of range.
+            If an index or a position is out of range, or none of the variables has one of the dimensions.
         """
         if not names and not indexes:
-            return self._natural_bands()
-        chosen = [self.variable(name) for name in names] or [self.data_variables[0]]
-        bands = []
+            bands = self._natural_bands(positions)
+            _require_positions([band.variable for band in bands], positions)
+            return bands
+        chosen = self._chosen(names)
+        _require_positions(chosen, positions)
+        found = []
         for variable in chosen:
+            count = variable.free_count(positions)
             for index in indexes or (1,):
-                if not 1 <= index <= variable.count:
-                    expected = f"1 to {variable.count} for variable {variable.name!r}"
+                if not 1 <= index <= count:
+                    expected = f"1 to {count} for variable {variable.name!r}"
                     raise ParameterError("bidx", found=index, expected=expected)
-                bands.append(Band(variable, index - 1))
-        return tuple(bands)
+                found.append(Band(variable, variable.raster(positions, index - 1)))
+        return tuple(found)
 
-    def _natural_bands(self) -> tuple[Band, ...]:
+    def all_bands(self, names: tuple[str, ...], positions: Mapping[str, int] = ANYWHERE) -> tuple[Band, ...]:
+        """Choose all rasters of some variables that positions leave, in C order; raises as `bands` does.
+
+        Raises
+        ------
+        LimitError
+            If these are more than `MAX_RASTERS`.
+        """
+        chosen = self._chosen(names)
+        _require_positions(chosen, positions)
+        count = sum(variable.free_count(positions) for variable in chosen)
+        if count > MAX_RASTERS:
+            raise LimitError("rasters of a read", allowed=MAX_RASTERS, found=count)
+        return tuple(
+            Band(variable, variable.raster(positions, index))
+            for variable in chosen
+            for index in range(variable.free_count(positions))
+        )
+
+    def _chosen(self, names: tuple[str, ...]) -> list[Variable]:
+        return [self.variable(name) for name in names] or [self.data_variables[0]]
+
+    def _natural_bands(self, positions: Mapping[str, int]) -> tuple[Band, ...]:
         """Red, green and blue by colour interpretation, else by the variables' names; else the first raster."""
-        rasters = [
-            Band(variable, index) for variable in self.data_variables for index in range(min(variable.count, 64))
-        ]
+        rasters = [band for variable in self.data_variables for band in _colored(variable, positions)]
         by_color = {band.color: band for band in reversed(rasters)}
         by_name = {band.variable.name.lower(): band for band in reversed(rasters)}
         for known in (by_color, by_name):
@@ -284,6 +413,31 @@ class Pyramid:
             if len(colors) == 3 and frozenset.intersection(*(band.variable.available for band in colors)):
                 return colors
         return (rasters[0],)
+
+
+def _colored(variable: Variable, positions: Mapping[str, int]) -> list[Band]:
+    """First raster of a variable at some positions, and those beside it of other colours where it has any."""
+    first = Band(variable, variable.raster(positions))
+    axis = variable.color_axis
+    if axis is None or len(variable.color_interpretation) < 2 or variable.leading[axis][0] in positions:
+        return [first]
+    lead, sizes = list(first.lead), variable.sizes
+    return [
+        Band(variable, _ravel([*lead[:axis], step, *lead[axis + 1 :]], sizes))
+        for step in range(min(sizes[axis], _MAX_COLORS))
+    ]
+
+
+def _require_positions(variables: Iterable[Variable], positions: Mapping[str, int]) -> None:
+    """Refuse a position that none of some variables has, or one of them has not."""
+    sizes = [item for variable in variables for item in variable.leading]
+    for name, position in positions.items():
+        known = [size for other, size in sizes if other == name]
+        if not known:
+            shown = listed(dict.fromkeys(other for other, _ in sizes))
+            raise ParameterError("sel", found=name, expected=f"a dimension of what is shown: {shown}")
+        if not 0 <= position < min(known):
+            raise ParameterError("sel", found=f"position {position}", expected=f"0 to {min(known) - 1} of {name!r}")
 
 
 def open_pyramid(store: StoreLike) -> Pyramid:
@@ -320,7 +474,14 @@ def read_pyramid(tree: Tree) -> Pyramid:
         raise MetadataError("/", "variables", found=list(names), expected="at least one array over the grid of a level")
     for variable in variables:
         _require_mask(variable, variables)
-    return Pyramid(levels, variables, _version(tree), _data_bounds(tree.attributes()), reference_of(tree.attributes()))
+    return Pyramid(
+        levels=levels,
+        variables=variables,
+        version=_version(tree),
+        data_bounds=_data_bounds(tree.attributes()),
+        manifest=reference_of(tree.attributes()),
+        coordinates=_coordinates(tree, levels, variables),
+    )
 
 
 def _data_bounds(attributes: dict[str, Any]) -> Bounds | None:
@@ -356,7 +517,7 @@ def _require_names(names: Any, key: str) -> None:
     """Names become parts of keys of the store: nothing that a file system could take for a path."""
     for name in names:
         if not _NAME.fullmatch(name) or name in (".", ".."):
-            raise MetadataError("/", key, found=name, expected="a name without slashes and control characters")
+            raise MetadataError("/", key, found=name, expected="a name in UTF-8 without slashes and control characters")
 
 
 def _data_names(tree: Tree, level: Level, levels: Levels) -> list[str]:
@@ -386,7 +547,10 @@ def _variable(tree: Tree, levels: Levels, name: str) -> Variable:
         for document, level in zip(documents_by_level, levels.levels, strict=True)
     )
     shape = _whole_numbers(finest.get("shape"), node, "shape")
-    leading = tuple(zip(finest["dimension_names"][:-2], shape[:-2], strict=True))
+    names = finest["dimension_names"][:-2]
+    # A dimension may have no name; xarray calls it so.
+    names = [f"dim_{axis}" if other is None else other for axis, other in enumerate(names)]
+    leading = tuple(zip(names, shape[:-2], strict=True))
     for array in arrays:
         if array is not None and array.shape[:-2] != shape[:-2]:
             raise GridMismatchError(f"leading shape of /{array.path}", found=array.shape[:-2], expected=shape[:-2])
@@ -421,15 +585,91 @@ def _array(document: dict[str, Any], level: Level, levels: Levels, name: str, dt
         raise UnsupportedError(f"axes {dimensions} of {node}", f"the last two are {levels.dimensions}")
     if shape[-2:] != level.grid.shape:
         raise GridMismatchError(f"shape of {node}", found=shape[-2:], expected=level.grid.shape)
+    return _stored(document, f"{level.asset}/{name}", shape, dtype)
+
+
+def _stored(document: dict[str, Any], path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
+    """Read how an array is stored."""
+    node = f"/{path}"
     object_shape = documents.object_shape_of(document, rank=len(shape), node=node)
     storage = read_storage(document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node)
     if document.get("storage_transformers"):
         raise UnsupportedError(f"storage transformers of {node}", "chunks are stored as their codecs wrote them")
     separator, prefix = documents.key_encoding_of(document, node=node)
     value = document.get("fill_value")
-    # null is not of the specification, but GDAL writes it for data without a nodata value; it stands for zero.
-    fill = dtype.type(0) if value is None else cf.decode_fill_value(value, dtype, node=node)
-    return StoredArray(f"{level.asset}/{name}", shape, storage, separator, prefix, fill)
+    if dtype.kind == "U":
+        fill = dtype.type(value if isinstance(value, str) else "")
+    else:
+        # null is not of the specification, but GDAL writes it for data without a nodata value; it stands for zero.
+        fill = dtype.type(0) if value is None else cf.decode_fill_value(value, dtype, node=node)
+    return StoredArray(path, shape, storage, separator, prefix, fill)
+
+
+def _coordinates(tree: Tree, levels: Levels, variables: tuple[Variable, ...]) -> tuple[Coordinate, ...]:
+    """Find the coordinates of the dimensions of the data; one that cannot be read is as good as none."""
+    found: dict[str, Coordinate | None] = {}
+    for variable in variables:
+        if variable.is_alpha:
+            continue
+        asset = levels.levels[min(variable.available)].asset
+        for name, size in variable.leading:
+            if name not in found:
+                found[name] = _coordinate(tree, asset, name, size)
+    return tuple(coordinate for coordinate in found.values() if coordinate is not None)
+
+
+def _coordinate(tree: Tree, asset: str, name: str, size: int) -> Coordinate | None:
+    """Find the array of one axis that has its name, nearest first: in the group of the level, or one around it."""
+    if not _NAME.fullmatch(name) or name in (".", "..") or size > MAX_LABELS:
+        return None
+    parts = asset.split("/")
+    for group in ("/".join(parts[:count]) for count in range(len(parts), -1, -1)):
+        path = f"{group}/{name}" if group else name
+        document = tree.nodes.get(path, {})
+        if document.get("node_type") != "array" or document.get("dimension_names") not in ([name], None, [None]):
+            continue
+        if document.get("shape") != [size] or document.get("storage_transformers"):
+            continue
+        try:
+            dtype = _coordinate_dtype(document, node=f"/{path}")
+            array = _stored(document, path, (size,), dtype)
+        except (MetadataError, UnsupportedError, LimitError):
+            return None
+        if -(-size // array.storage.chunk_shape[0]) > MAX_COORDINATE_CHUNKS or size * dtype.itemsize > MAX_COORDINATE:
+            return None
+        return Coordinate(name, array, _coordinate_attributes(tree.attributes(path), dtype))
+    return None
+
+
+def _coordinate_dtype(document: dict[str, Any], *, node: str) -> np.dtype[Any]:
+    """Read a data type: a number, or text of a fixed length (zarr-extensions, fixed_length_utf32)."""
+    data_type = document.get("data_type")
+    if not isinstance(data_type, dict) or data_type.get("name") != "fixed_length_utf32":
+        return documents.dtype_of(document, node=node)
+    configuration = data_type.get("configuration")
+    length = configuration.get("length_bytes") if isinstance(configuration, dict) else None
+    if type(length) is not int or not 4 <= length < 2**20 or length % 4:
+        raise MetadataError(node, "data_type.length_bytes", found=length, expected="a multiple of 4 below 1 MiB")
+    return np.dtype(f"U{length // 4}")
+
+
+def _coordinate_attributes(attributes: dict[str, Any], dtype: np.dtype[Any]) -> CoordinateAttributes:
+    """Read what there is; what is malformed says nothing, since values without it can still be told."""
+    missing = None
+    if dtype.kind != "U" and "_FillValue" in attributes:
+        try:
+            missing = cf.decode_missing_value(attributes["_FillValue"], dtype, node="coordinate")
+        except MetadataError:
+            missing = None
+    scale, offset = attributes.get("scale_factor", 1.0), attributes.get("add_offset", 0.0)
+    return CoordinateAttributes(
+        nodata=missing,
+        scale_factor=float(scale) if _is_number(scale) else 1.0,
+        add_offset=float(offset) if _is_number(offset) else 0.0,
+        units=attributes.get("units"),
+        calendar=attributes.get("calendar"),
+        long_name=attributes.get("long_name"),
+    )
 
 
 def _whole_numbers(value: Any, node: str, key: str) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from geozarr.grid import Bounds, Grid
 from tiler import select
 from tiler.block import Block
 from tiler.chunks import chunk_cache
+from tiler.dimensions import parse_selectors
 from tiler.pyramid import Band, open_pyramid
 from tiler.resample import METHODS
 from tiler.source import PyramidSource
@@ -68,8 +69,9 @@ class PyramidReader(BaseReader):
 
     Notes
     -----
-    All methods take `variables` (a name or several; the natural picture without it) and `indexes` (1-based along the
-    leading dimension of 3-D variables; all of them without it). Values are as stored: `scales` and `offsets` of the
+    All methods take `variables` (a name or several; the natural picture without it), `sel` (steps of leading
+    dimensions, each as `dimension=value` or `dimension=method::value`) and `indexes` (1-based along the leading
+    dimensions that `sel` leaves; all of them without it). Values are as stored: `scales` and `offsets` of the
     result unpack them.
     """
 
@@ -144,9 +146,10 @@ class PyramidReader(BaseReader):
         variables: Sequence[str] | str | None = None,
         indexes: Indexes | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> dict[str, BandStatistics]:
         """Compute statistics of a preview of at most `max_size` pixels a side, by band name."""
-        image = self.preview(max_size=max_size, variables=variables, indexes=indexes, nodata=nodata)
+        image = self.preview(max_size=max_size, variables=variables, indexes=indexes, nodata=nodata, sel=sel)
         return image.statistics(
             categorical=categorical, categories=categories, percentiles=percentiles, hist_options=hist_options
         )
@@ -161,6 +164,7 @@ class PyramidReader(BaseReader):
         indexes: Indexes | None = None,
         reproject_method: str | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> ImageData:
         """Read a map tile.
 
@@ -170,7 +174,7 @@ class PyramidReader(BaseReader):
             Column, row and zoom, as `tms` counts them.
         tilesize : int, optional
             Pixels a side; that of the tile matrix by default.
-        variables, indexes : optional
+        variables, indexes, sel : optional
             As the class says.
         reproject_method : str, optional
             One of `tiler.resample.METHODS`, for tiles that are not stored chunks.
@@ -184,7 +188,7 @@ class PyramidReader(BaseReader):
         ChunkReadError, StoreError, LimitError
             If the data cannot be read.
         """
-        bands = self._bands(variables, indexes, nodata)
+        bands = self._bands(variables, indexes, nodata, sel)
         tms = self.tileset.tms
         try:
             matrix = tms.matrix(str(tile_z))
@@ -214,6 +218,7 @@ class PyramidReader(BaseReader):
         indexes: Indexes | None = None,
         reproject_method: str | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> ImageData:
         """Read a box.
 
@@ -227,7 +232,7 @@ class PyramidReader(BaseReader):
             CRS of `bbox`.
         max_size, height, width : int, optional
             Size of the result in pixels; by default that of the finest level over the box.
-        variables, indexes, reproject_method, nodata : optional
+        variables, indexes, reproject_method, nodata, sel : optional
             As in `tile`.
 
         Raises
@@ -237,7 +242,7 @@ class PyramidReader(BaseReader):
         ChunkReadError, StoreError, LimitError
             If the data cannot be read, or are too many.
         """
-        bands = self._bands(variables, indexes, nodata)
+        bands = self._bands(variables, indexes, nodata, sel)
         crs = _to_geozarr(dst_crs or bounds_crs)
         box = select.transform_bounds(Bounds(*bbox), _to_geozarr(bounds_crs), crs)
         if box is None or not (box.xmin < box.xmax and box.ymin < box.ymax):
@@ -263,6 +268,7 @@ class PyramidReader(BaseReader):
         indexes: Indexes | None = None,
         reproject_method: str | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> ImageData:
         """Read everything, at most `max_size` pixels a side where neither `height` nor `width` is given; as `part`."""
         return self.part(
@@ -276,6 +282,7 @@ class PyramidReader(BaseReader):
             indexes=indexes,
             reproject_method=reproject_method,
             nodata=nodata,
+            sel=sel,
         )
 
     def point(
@@ -286,6 +293,7 @@ class PyramidReader(BaseReader):
         variables: Sequence[str] | str | None = None,
         indexes: Indexes | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> PointData:
         """Read the cell of the finest level that holds a point, exactly as stored.
 
@@ -295,7 +303,7 @@ class PyramidReader(BaseReader):
             Coordinates in `coord_crs`, easting or longitude first.
         coord_crs : rasterio.crs.CRS
             Longitude and latitude by default.
-        variables, indexes, nodata : optional
+        variables, indexes, nodata, sel : optional
             As in `tile`.
 
         Raises
@@ -305,7 +313,7 @@ class PyramidReader(BaseReader):
         ChunkReadError, StoreError
             If the chunk cannot be read.
         """
-        bands = self._bands(variables, indexes, nodata)
+        bands = self._bands(variables, indexes, nodata, sel)
         crs = _to_geozarr(coord_crs)
         cell = self.source.cell_of(lon, lat, crs, bands)
         block = self.source.read_point(lon, lat, crs, bands)
@@ -334,6 +342,7 @@ class PyramidReader(BaseReader):
         indexes: Indexes | None = None,
         reproject_method: str | None = None,
         nodata: NoData | None = None,
+        sel: Sequence[str] | str | None = None,
     ) -> ImageData:
         """Read what a GeoJSON feature or geometry covers; pixels that it does not touch are masked. Else as `part`."""
         geometry = _validate_shape_input(shape)
@@ -349,6 +358,7 @@ class PyramidReader(BaseReader):
             indexes=indexes,
             reproject_method=reproject_method,
             nodata=nodata,
+            sel=sel,
         )
         if crs != shape_crs:
             geometry = transform_geom(shape_crs, crs, geometry)
@@ -366,15 +376,20 @@ class PyramidReader(BaseReader):
         return image
 
     def _bands(
-        self, variables: Sequence[str] | str | None, indexes: Indexes | None, nodata: NoData | None
+        self,
+        variables: Sequence[str] | str | None,
+        indexes: Indexes | None,
+        nodata: NoData | None,
+        sel: Sequence[str] | str | None,
     ) -> tuple[Band, ...]:
         names = tuple(cast_to_sequence(variables) or ())
         chosen = tuple(cast_to_sequence(indexes) or ())
+        positions = self.source.positions(parse_selectors(tuple(cast_to_sequence(sel) or ())))
         if names and not chosen:
-            asked = [self.pyramid.variable(name) for name in names]
-            bands = tuple(Band(variable, index) for variable in asked for index in range(variable.count))
+            bands = self.pyramid.all_bands(names, positions)
         else:
-            bands = self.pyramid.bands(names, chosen)
+            bands = self.pyramid.bands(names, chosen, positions)
+        bands = self.source.labelled(bands, positions)
         if nodata is None:
             return bands
         return tuple(_with_nodata(band, float(nodata)) for band in bands)

@@ -34,9 +34,15 @@ async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str
 
     async def find(opened: Opened) -> Answer:
         tileset = await desk.tileset(request, opened, tms)
-        matrix_id = parameters.parse_matrix_id(z, tileset.tms.ids)
         return desk.service.tile(
-            opened, tileset, matrix_id=matrix_id, row=row, col=col, image_format=image_format, wish=wish
+            opened,
+            tileset,
+            matrix_id=parameters.parse_matrix_id(z, tileset.tms.ids),
+            row=row,
+            col=col,
+            image_format=image_format,
+            wish=wish,
+            positions=await desk.positions(request, opened, wish),
         )
 
     return await desk.answer(request, dataset, find)
@@ -76,12 +82,14 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     async def tilejson(request: Request, dataset: str, tms: str) -> Response:
         """Describe the tiles of a dataset as TileJSON 3.0; parameters go on to the tiles' addresses."""
         values = parameters.parse_query(_query(request), parameters.PICTURE)
-        query = urlencode([(name, text) for name, texts in values.items() for text in texts], safe=",")
+        text = urlencode([(name, text) for name, texts in values.items() for text in texts], safe=",")
         wish = parameters.parse_wish(values)
 
         async def find(opened: Opened) -> Answer:
             tileset = await desk.tileset(request, opened, tms)
-            return service.tilejson(opened, tileset, wish=wish, query=f"?{query}" if query else "")
+            positions = await desk.positions(request, opened, wish)
+            query = f"?{text}" if text else ""
+            return service.tilejson(opened, tileset, wish=wish, positions=positions, query=query)
 
         return await desk.answer(request, dataset, find)
 
@@ -94,6 +102,15 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
         return await desk.answer(request, dataset, find)
 
+    async def dimensions(request: Request, dataset: str) -> Response:
+        """List the dimensions before rows and columns, and the labels of their steps, which `sel` takes."""
+        parameters.parse_query(_query(request))
+
+        async def find(opened: Opened) -> Answer:
+            return service.dimensions(opened)
+
+        return await desk.answer(request, dataset, find)
+
     async def point(request: Request, dataset: str, lon: str, lat: str) -> Response:
         """Return the stored values at a point."""
         values = parameters.parse_query(_query(request), parameters.POINT)
@@ -103,7 +120,8 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         wish = parameters.parse_wish(values)
 
         async def find(opened: Opened) -> Answer:
-            return service.point(opened, x=x, y=y, crs_code=crs_code, wish=wish)
+            positions = await desk.positions(request, opened, wish)
+            return service.point(opened, x=x, y=y, crs_code=crs_code, wish=wish, positions=positions)
 
         return await desk.answer(request, dataset, find)
 
@@ -126,6 +144,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     _route(api, "/", index)
     _route(api, "/healthz", health)
     _route(api, "/{dataset}/info", info)
+    _route(api, "/{dataset}/dimensions", dimensions)
     _route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
     _route(api, "/{dataset}/point/{rest:path}", malformed_point, is_documented=False)
     _route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.PICTURE)

@@ -28,7 +28,7 @@ from tiler.select import Tileset, own_tms
 from tiler.source import PyramidSource, ReadLimits, available_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from geozarr import CRS
     from geozarr.stores import Store
@@ -158,6 +158,7 @@ class Service:
         col: int,
         image_format: str | None,
         wish: Wish,
+        positions: Mapping[str, int],
     ) -> Answer:
         """Find a tile.
 
@@ -175,6 +176,8 @@ class Service:
             As in `tiler.render.render`.
         wish : Wish
             What to show.
+        positions : mapping of str to int
+            What its selectors choose, from `PyramidSource.positions`.
 
         Raises
         ------
@@ -185,7 +188,7 @@ class Service:
         """
         pyramid = opened.source.pyramid
         compose = picture_module.values_of if image_format == "npy" else picture_module.compose
-        picture = compose(pyramid, wish)
+        picture = compose(pyramid, wish, positions)
         bands = picture.bands
         choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
         key = ("tile", opened.name, opened.version, tileset.tms.id, matrix_id, row, col, image_format, wish)
@@ -195,7 +198,9 @@ class Service:
 
         return Answer(_tag(key), make, lambda: self._tiles.peek(key))
 
-    def tilejson(self, opened: Opened, tileset: Tileset, *, wish: Wish, query: str) -> Answer:
+    def tilejson(
+        self, opened: Opened, tileset: Tileset, *, wish: Wish, positions: Mapping[str, int], query: str
+    ) -> Answer:
         """Find the TileJSON of a dataset.
 
         Parameters
@@ -206,6 +211,8 @@ class Service:
             One of its sets.
         wish : Wish
             What the tiles are to show.
+        positions : mapping of str to int
+            What its selectors choose, from `PyramidSource.positions`.
         query : str
             The same as text, appended to the address of the tiles.
 
@@ -215,7 +222,7 @@ class Service:
             As `tile` does.
         """
         pyramid, name, tms_id = opened.source.pyramid, opened.name, tileset.tms.id
-        picture_module.compose(pyramid, wish)
+        picture_module.compose(pyramid, wish, positions)
         url = f"{self.settings.base_url}/{name}/tiles/{quote(tms_id)}/{{z}}/{{x}}/{{y}}{query}"
         try:
             document = describe.tilejson(pyramid, tileset, name=name, tile_url=url)
@@ -226,11 +233,22 @@ class Service:
     def info(self, opened: Opened) -> Answer:
         """Find the description of a dataset."""
         pyramid, name = opened.source.pyramid, opened.name
-        document = describe.info(pyramid, name=name, tms_id=opened.own.id if opened.own else None)
-        document["map"] = self.map_url(opened)
-        return _document(("info", name, opened.version, self.settings.base_url), document)
 
-    def point(self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish) -> Answer:
+        def make() -> tuple[bytes, str]:
+            tms_id = opened.own.id if opened.own else None
+            document = describe.info(pyramid, opened.source.dimensions, name=name, tms_id=tms_id)
+            return _encode({**document, "map": self.map_url(opened)})
+
+        return Answer(_tag(("info", name, opened.version, self.settings.base_url)), make)
+
+    def dimensions(self, opened: Opened) -> Answer:
+        """Find the dimensions of a dataset before rows and columns, with a label for each step."""
+        key = ("dimensions", opened.name, opened.version)
+        return Answer(_tag(key), lambda: _encode(describe.dimensions(opened.source.dimensions)))
+
+    def point(
+        self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish, positions: Mapping[str, int]
+    ) -> Answer:
         """Find the values at a point, of the natural picture's bands where the wish names none.
 
         Raises
@@ -244,7 +262,7 @@ class Service:
         """
         source = opened.source
         crs = _coordinate_crs(crs_code, x=x, y=y)
-        bands = picture_module.values_of(source.pyramid, wish).bands
+        bands = picture_module.values_of(source.pyramid, wish, positions).bands
         try:
             cell = source.cell_of(x, y, crs, bands)
         except UnsupportedError as error:
@@ -257,7 +275,7 @@ class Service:
         def make() -> tuple[bytes, str]:
             block = source.read_point(x, y, crs, bands)
             assert block is not None, "the cell has been found"
-            return _encode(describe.point(block, bands, x=x, y=y))
+            return _encode(describe.point(block, source.labelled(bands, positions), x=x, y=y))
 
         return Answer(_tag(("point", opened.name, opened.version, x, y, crs_code, wish)), make)
 
@@ -298,7 +316,8 @@ def _document(key: tuple[Any, ...], document: dict[str, Any]) -> Answer:
 
 
 def _encode(document: dict[str, Any]) -> tuple[bytes, str]:
-    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(), "application/json"
+    # Texts of a store's documents may hold halves of surrogate pairs, which UTF-8 has not.
+    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(errors="replace"), "application/json"
 
 
 def _tag(key: tuple[Any, ...]) -> str:

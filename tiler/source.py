@@ -7,31 +7,35 @@ the rio-tiler reader both stand on `PyramidSource`, so they return the same pixe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geozarr.errors import LimitError, ParameterError
+from geozarr.errors import LimitError, ParameterError, UnknownNameError
 from geozarr.window import Window
-from tiler import resample, select
+from tiler import dimensions, resample, select
 from tiler.block import Block
+from tiler.cache import BoundedCache
 from tiler.chunks import ChunkReader, chunks_of
 from tiler.pyramid import Band
 from tiler.select import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from geozarr import CRS, Grid
     from geozarr.store import StoreLike
-    from tiler.cache import BoundedCache
     from tiler.chunks import Cached
-    from tiler.pyramid import Pyramid
+    from tiler.dimensions import Dimension, Selector
+    from tiler.pyramid import Pyramid, StoredArray
     from tiler.select import Tileset, Warp
 
+_COORDINATE_READERS = 8  # threads for a coordinate of many chunks, which are small and far from each other
+_KEPT_DIMENSIONS = 64
 _RESAMPLED = 1.5  # target cells this much larger than the level's are made of many cells, not of the nearest one
 
 
@@ -81,6 +85,62 @@ class PyramidSource:
         self._limits = limits or ReadLimits()
         # Stores may hold equal documents over other chunks, so the documents' hash is no key: each source has its own.
         self._chunks = ChunkReader(store, cache, object(), pyramid.manifest)
+        self._dimensions: BoundedCache[Dimension] = BoundedCache(_KEPT_DIMENSIONS, lambda _: 1)
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Dimensions before rows and columns of the data; raises as `dimension` does."""
+        return tuple(map(self.dimension, self.pyramid.dimensions))
+
+    def dimension(self, name: str) -> Dimension:
+        """Return a dimension with its values, which are read once.
+
+        Raises
+        ------
+        UnknownNameError
+            If the data have no such dimension.
+        ChunkReadError, StoreError, LimitError
+            If its coordinate is damaged or cannot be read.
+        """
+        sizes = self.pyramid.dimensions
+        if name not in sizes:
+            raise UnknownNameError("dimension", name, tuple(sizes))
+        return self._dimensions.get(name, lambda: self._read_dimension(name, sizes[name]))
+
+    def has_read(self, names: Iterable[str]) -> bool:
+        """Tell whether the values of some dimensions are at hand; those that do not exist need no reading."""
+        return all(name not in self.pyramid.dimensions or self._dimensions.peek(name) is not None for name in names)
+
+    def positions(self, selectors: Sequence[Selector]) -> dict[str, int]:
+        """Choose a step along each of some dimensions.
+
+        Parameters
+        ----------
+        selectors : sequence of Selector
+            One for a dimension.
+
+        Returns
+        -------
+        dict
+            Index from 0 by name of the dimension, for `Pyramid.bands`.
+
+        Raises
+        ------
+        ParameterError
+            If the data have no such dimension, or it has no such step.
+        ChunkReadError, StoreError, LimitError
+            As `dimension` does.
+        """
+        return {selector.dimension: self._position(selector) for selector in selectors}
+
+    def labelled(self, bands: Sequence[Band], positions: Mapping[str, int]) -> tuple[Band, ...]:
+        """Label the bands of which steps were chosen, so that their names tell which; raises as `dimension` does."""
+        return tuple(
+            replace(band, label=self._label(band))
+            if any(name in positions for name, _ in band.variable.leading)
+            else band
+            for band in bands
+        )
 
     def read_window(self, level: int, window: Window, bands: Sequence[Band]) -> Block:
         """Read cells of one level.
@@ -240,6 +300,43 @@ class PyramidSource:
         place = select.transform_point(x, y, crs, levels.crs)
         cell = None if place is None else select.cell_at(levels.levels[level].grid, *place)
         return None if cell is None else (level, *cell)
+
+    def _position(self, selector: Selector) -> int:
+        known = self.pyramid.dimensions
+        if selector.dimension not in known:
+            expected = f"a dimension of the data: {dimensions.listed(known)}"
+            raise ParameterError("sel", found=selector.dimension, expected=expected)
+        return dimensions.choose(self.dimension(selector.dimension), selector)
+
+    def _label(self, band: Band) -> str:
+        """Join the labels of a band's steps along all dimensions; a step without one has its number, from 1."""
+        steps = zip(band.variable.leading, band.lead, strict=True)
+        labels = (self.dimension(name).label(step) or str(step + 1) for (name, _), step in steps)
+        return "_".join(labels)
+
+    def _read_dimension(self, name: str, size: int) -> Dimension:
+        coordinate = self.pyramid.coordinate(name)
+        if coordinate is None:
+            return dimensions.index(name, size, self.pyramid.step_names(name))
+        return dimensions.from_coordinate(name, self._read_line(coordinate.array), coordinate.attributes)
+
+    def _read_line(self, array: StoredArray) -> NDArray[Any]:
+        """Read an array of one axis whole; where no chunk is stored it holds its fill value."""
+        (size,), (side,) = array.shape, array.storage.chunk_shape
+        starts = range(0, size, side)
+        values = np.full(size, array.fill_value, array.storage.chain.dtype.newbyteorder("="))
+
+        def read(start: int) -> None:
+            chunk = self._chunks.read(array, (start // side,))
+            if chunk is not None:
+                values[start : start + side] = chunk[: size - start]
+
+        if len(starts) == 1:
+            read(0)
+        else:
+            with ThreadPoolExecutor(_COORDINATE_READERS) as pool:
+                list(pool.map(read, starts))
+        return values
 
     def _mask_band(self, band: Band) -> Band | None:
         """Return the raster that masks a band, where it has one."""

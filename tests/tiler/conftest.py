@@ -12,7 +12,7 @@ from affine import Affine
 
 from geozarr import crs, levels, store
 from geozarr.grid import Grid
-from pyramid_factory import Variable, web_mercator_levels, write_pyramid
+from pyramid_factory import Coordinate, Variable, web_mercator_levels, write_pyramid
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
 from tiler.source import PyramidSource
@@ -78,6 +78,20 @@ def stack() -> np.ndarray:
     return np.stack([heights(), heights() * 2, heights() * -3])
 
 
+def series() -> np.ndarray:
+    """Steps (time 5, level 2) of whole numbers that tell them apart: time + 10 x level + 100 x (row + column) + 1."""
+    rows, cols = np.mgrid[0:SIDE, 0:SIDE]
+    steps = np.arange(5)[:, None] + 10 * np.arange(2)
+    return (steps[..., None, None] + 100 * (rows + cols) + 1).astype(np.int32)
+
+
+# Six-hourly but for a gap: 2024-01-01 00, 06, 12, 18 and 2024-01-03 00 o'clock.
+TIME = Coordinate(np.array([0, 6, 12, 18, 48]), {"units": "hours since 2024-01-01", "long_name": "valid time"}, chunk=2)
+LEVEL = Coordinate(np.array([850, 500], np.float32), {"units": "hPa"})
+# The middles of December 1999, January and February 2000, of thirty days each.
+MONTHS = Coordinate(np.array([15.0, 45.0, 75.0]), {"units": "days since 1999-12-01", "calendar": "360_day"})
+
+
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     folder = tmp_path_factory.mktemp("stores")
@@ -87,6 +101,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     axis = {"data": Variable(stack(), float("nan"), ("band",), attributes=statistics_of(stack()))}
     utm = Grid((300, 200), Affine(1000.0, 0.0, 440_000.0, 0.0, -1000.0, 4_430_000.0), crs.from_code("EPSG:32613"))
     native = levels.from_halving(utm, count=3, resampling_method="average")
+    several = {
+        "heat": Variable(series(), -1, ("time", "level")),
+        "rain": Variable(series()[:, 0] + 5000, -1, ("time",)),
+        "land": Variable(counts(), 0),
+    }
+    monthly = {"heat": Variable(series()[:3, 0], -1, ("time",))}
     plain = {"count": Variable(counts()[:300, :200] + np.uint16(1), None)}
     made = {
         "height": write_pyramid(folder / "height.zarr", layout, height),
@@ -94,6 +114,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
         "sharded": write_pyramid(folder / "sharded.zarr", layout, count, chunk=128, shard=256),
         "colour": write_pyramid(folder / "colour.zarr", layout, colours()),
         "stack": write_pyramid(folder / "stack.zarr", layout, axis),
+        "series": write_pyramid(folder / "series.zarr", layout, several, coordinates={"time": TIME, "level": LEVEL}),
+        "months": write_pyramid(folder / "months.zarr", layout, monthly, coordinates={"time": MONTHS}),
         "native": write_pyramid(folder / "native.zarr", native, plain, chunk=64),
     }
     return {name: Stored(path) for name, path in made.items()}

@@ -257,6 +257,8 @@ BAD = [
     f"/count/{TILES}/10/{COL}/{ROW}?variable=",
     f"/count/{TILES}/10/{COL}/{ROW}?bidx=2",
     f"/count/{TILES}/10/{COL}/{ROW}?bidx=0",
+    f"/count/{TILES}/10/{COL}/{ROW}?sel=time=0",
+    f"/count/{TILES}/10/{COL}/{ROW}?sel=time",
     f"/count/{TILES}/10/{COL}/{ROW}?rescale=nan,1",
     f"/count/{TILES}/10/{COL}/{ROW}?rescale=1,0",
     f"/count/{TILES}/10/{COL}/{ROW}?colormap_name=nothing",
@@ -526,7 +528,9 @@ def test_any_tile_address_is_answered_and_never_500(client: TestClient, z: str, 
         assert response.headers["content-type"].startswith(("image/", "application/x-binary"))
 
 
-@given(query=st.text(max_size=80), names=st.lists(st.sampled_from(["variable", "bidx", "rescale", "colormap_name"])))
+@given(
+    query=st.text(max_size=80), names=st.lists(st.sampled_from(["variable", "bidx", "sel", "rescale", "colormap_name"]))
+)
 def test_any_query_is_answered_and_never_500(client: TestClient, query: str, names: list[str]) -> None:
     text = "&".join(f"{name}={quote(query)}" for name in names) or quote(query, safe="=&,")
     assert client.get(f"/stack/{TILES}/10/{COL}/{ROW}.png?{text}").status_code in (200, 400, 404)
@@ -544,13 +548,17 @@ def test_openapi_documents_every_endpoint_and_parameter(client: TestClient) -> N
         "/",
         "/healthz",
         "/{dataset}/info",
+        "/{dataset}/dimensions",
         "/{dataset}/point/{lon},{lat}",
         "/{dataset}/tiles/{tms}/{z}/{x}/{y}",
         "/{dataset}/{tms}/tilejson.json",
         "/{dataset}/{tms}/map.html",
     }
     tile = document["paths"]["/{dataset}/tiles/{tms}/{z}/{x}/{y}"]["get"]["parameters"]
-    assert {item["name"] for item in tile if item["in"] == "query"} == {"variable", "bidx", "rescale", "colormap_name"}
+    known = {"variable", "bidx", "sel", "rescale", "colormap_name"}
+    assert {item["name"] for item in tile if item["in"] == "query"} == known
+    point = document["paths"]["/{dataset}/point/{lon},{lat}"]["get"]["parameters"]
+    assert {item["name"] for item in point if item["in"] == "query"} == {"variable", "bidx", "sel", "coord_crs"}
 
 
 def test_importing_the_service_loads_no_heavy_package() -> None:
@@ -559,3 +567,185 @@ def test_importing_the_service_loads_no_heavy_package() -> None:
     environ = {**os.environ, "PYTHONPATH": str(PROJECT)}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
     assert found.stdout.strip() == "[]"
+
+
+def value(time: int, level: int, row: int, col: int) -> int:
+    """A cell of the variable "heat" of the series, as its formula in conftest.py has it."""
+    return time + 10 * level + 100 * (row + col) + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "time", "level"),
+    [
+        ("", 0, 0),
+        ("sel=time=2024-01-03", 4, 0),
+        ("sel=time=2024-01-01T18:00:00Z", 3, 0),
+        ("sel=time=nearest::2024-01-02T06:00", 3, 0),
+        ("sel=time=pad::2024-01-02T23:59&sel=level=500", 3, 1),
+        ("sel=time%3Dbfill%3A%3A2024-01-02&sel=level%3Dnearest%3A%3A1", 4, 1),
+        ("sel=level=5e2&bidx=4", 3, 1),
+        ("sel=time=2024-01-01T06:00&bidx=2", 1, 1),
+        ("bidx=8", 3, 1),
+    ],
+)
+def test_a_step_is_chosen_by_its_value(client: TestClient, query: str, time: int, level: int) -> None:
+    tile = npy(client, f"/series/{TILES}/10/{COL + 1}/{ROW}.npy?variable=heat&{query}")
+    assert tile[0, 3, 5] == value(time, level, 3, 256 + 5)
+    coarse = npy(client, f"/series/{TILES}/9/{COL // 2}/{ROW // 2}.npy?variable=heat&{query}")
+    # The mean of rows 6 and 7, columns 10 and 11: the sums 16, 17, 17 and 18 of row and column have the mean 17.
+    assert coarse[0, 3, 5] == value(time, level, 6, 11)
+
+
+def test_a_step_holds_for_all_variables_that_have_it(client: TestClient) -> None:
+    base = f"/series/{TILES}/10/{COL}/{ROW + 1}.npy"
+    tile = npy(client, f"{base}?variable=heat,rain&sel=time=2024-01-01T12:00&sel=level=500")
+    assert tile[:2, 0, 0].tolist() == [value(2, 1, 256, 0), value(2, 0, 256, 0) + 5000]
+    other = npy(client, f"{base}?variable=heat,land&sel=time=2024-01-01T12:00")
+    assert other[0, 0, 0] == value(2, 0, 256, 0)
+
+
+def test_a_point_is_named_by_its_step(client: TestClient, stores: dict[str, Any]) -> None:
+    grid = stores["series"].source().pyramid.levels.finest.grid
+    x, y = grid.transform @ (40.5, 30.5)
+    path = f"/series/point/{x!r},{y!r}?coord_crs=EPSG:3857&variable=heat,rain"
+    found = client.get(f"{path}&sel=time=2024-01-03&bidx=1").json()
+    assert found["values"] == [value(4, 0, 30, 40), value(4, 0, 30, 40) + 5000]
+    assert found["band_descriptions"] == ["heat_2024-01-03T00:00:00Z_850", "rain_2024-01-03T00:00:00Z"]
+    assert client.get(path).json()["band_descriptions"] == ["heat_1", "rain_1"]
+    months = client.get(f"/months/point/{x!r},{y!r}?coord_crs=EPSG:3857&sel=time=nearest::2000-02-30").json()
+    assert (months["values"], months["band_descriptions"]) == ([value(2, 0, 30, 40)], ["heat_2000-02-16"])
+
+
+def test_tilejson_carries_the_step_on(client: TestClient) -> None:
+    query = "variable=heat&rescale=0,9&sel=time=nearest::2024-01-02T06:00&sel=level=500"
+    (url,) = client.get(f"/series/WebMercatorQuad/tilejson.json?{query}").json()["tiles"]
+    found = npy(client, url.format(z=10, x=COL, y=f"{ROW}.npy").replace("&rescale=0,9", ""))
+    assert found[0, 0, 0] == value(3, 1, 0, 0)
+
+
+def test_a_tag_follows_the_step_and_not_how_it_is_written(client: TestClient) -> None:
+    base = f"/series/{TILES}/10/{COL}/{ROW}.png?variable=heat"
+    queries = ["", "&sel=time=2024-01-03", "&sel=level=500", "&sel=time=2024-01-03&sel=level=500"]
+    tags = [client.get(base + query).headers["etag"] for query in queries]
+    assert len(set(tags)) == len(tags)
+    for query in ("&sel=level=500&sel=time=2024-01-03", "&sel=time=exact::2024-01-03&sel=level=500"):
+        assert client.get(base + query).headers["etag"] == tags[3]
+    bodies = {client.get(f"{base}&rescale=0,200&sel=time=nearest::2024-01-0{day}").content for day in (1, 3)}
+    assert len(bodies) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sel=", "a value"),
+        ("sel=time", "dimension=value"),
+        ("sel=time=", "dimension=value"),
+        ("sel=time=closest::2024-01-01", "nearest, pad"),
+        ("sel=" + "t" * 300 + "=1", "dimension=value"),
+        ("sel=time=2024-01-01T00:00&sel=time=2024-01-03", "one selector"),
+        ("&".join(f"sel=d{index}=1" for index in range(9)), "at most 8"),
+        ("sel=depth=1", "a dimension of the data: time, level"),
+        ("sel=level=500&variable=rain", "a dimension of what is shown: time"),
+        ("sel=time=2024-01-03&variable=land", "a dimension of what is shown: none"),
+        ("sel=time=2024-01-02", "such as 2024-01-01T18:00:00Z or 2024-01-03T00:00:00Z"),
+        ("sel=time=2024-01-01", "not 4: 2024-01-01T00:00:00Z to 2024-01-01T18:00:00Z"),
+        ("sel=time=2024-02-30", "ISO 8601"),
+        ("sel=time=bfill::2024-01-04", "such as 2024-01-03T00:00:00Z"),
+        ("sel=time=pad::2023", "such as 2024-01-01T00:00:00Z"),
+        ("sel=time=2024-01-03T00:00+00:00", "ISO 8601"),  # a plus sign that is not percent-encoded is a blank
+        ("sel=level=nan", "finite number"),
+        ("sel=level=501", "such as 500 or 850"),
+        ("sel=time=2024-01-03&bidx=3", "1 to 2"),
+    ],
+)
+def test_a_step_that_does_not_exist_is_400_and_told(client: TestClient, query: str, words: str) -> None:
+    variable = "" if "variable=" in query else "&variable=heat"
+    for path in (f"{TILES}/10/{COL}/{ROW}.npy", "WebMercatorQuad/tilejson.json", "point/-105,40"):
+        response = client.get(f"/series/{path}?{query}{variable}")
+        assert (response.status_code, response.headers["cache-control"]) == (400, "no-store")
+        assert words in response.json()["detail"]
+
+
+def test_dimensions_have_a_label_for_each_step(client: TestClient) -> None:
+    found = client.get("/series/dimensions")
+    assert found.headers["content-type"] == "application/json"
+    time = {"name": "time", "size": 5, "kind": "time", "units": "hours since 2024-01-01", "long_name": "valid time"}
+    level = {"name": "level", "size": 2, "kind": "number", "units": "hPa", "long_name": None}
+    hours = ["2024-01-01T00", "2024-01-01T06", "2024-01-01T12", "2024-01-01T18", "2024-01-03T00"]
+    labels = [f"{hour}:00:00Z" for hour in hours]
+    assert found.json() == {"dimensions": [{**time, "labels": labels}, {**level, "labels": ["850", "500"]}]}
+    for position, label in enumerate(labels):
+        tile = npy(client, f"/series/{TILES}/10/{COL}/{ROW}.npy?variable=rain&sel=time={label}")
+        assert tile[0, 0, 0] == value(position, 0, 0, 0) + 5000
+    assert client.get("/count/dimensions").json() == {"dimensions": []}
+    assert client.get("/stack/dimensions").json()["dimensions"][0]["labels"] == ["0", "1", "2"]
+    info = {item["name"]: item["dimensions"] for item in client.get("/series/info").json()["variables"]}
+    ends = {"first": labels[0], "last": labels[-1]}
+    expected = {**level, "first": "850", "last": "500"}
+    assert info == {"heat": [{**time, **ends}, expected], "rain": [{**time, **ends}], "land": []}
+    again = client.get("/series/dimensions", headers={"If-None-Match": found.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_a_damaged_coordinate_is_502_where_it_matters(stores: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "secret.zarr"
+    shutil.copytree(stores["series"].path, path)
+    (path / "10/time/c/1").write_bytes(b"damaged")
+    client = client_of(shown=path)
+    for tail in ("dimensions", "info", f"{TILES}/10/{COL}/{ROW}.npy?variable=heat&sel=time=2024-01-03"):
+        assert_damaged(client.get(f"/shown/{tail}"), "secret", "10/time")
+    for query in ("", "&sel=level=500", "&bidx=7"):
+        assert client.get(f"/shown/{TILES}/10/{COL}/{ROW}.npy?variable=heat{query}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"units": "months since 2024-01-01"},
+        {"units": "hours since then"},
+        {"units": "hours since 2024-01-01", "calendar": "lunar"},
+        {"units": "hours since 2024-01-01", "calendar": {}},
+        {"units": 7, "long_name": [], "scale_factor": "x", "_FillValue": "x"},
+        {"units": "hours since 999999-12-31"},
+        {"units": "\ud800 since \udfff", "long_name": "\ud800"},
+    ],
+)
+def test_malformed_time_metadata_are_served_as_numbers(
+    stores: dict[str, Any], tmp_path: Path, attributes: dict[str, Any]
+) -> None:
+    path = tmp_path / "copy.zarr"
+    shutil.copytree(stores["series"].path, path)
+    root = json.loads((path / "zarr.json").read_text())
+    root["consolidated_metadata"]["metadata"]["10/time"]["attributes"] = attributes
+    (path / "zarr.json").write_text(json.dumps(root))
+    client = client_of(copy=path)
+    (time, _) = client.get("/copy/dimensions").json()["dimensions"]
+    assert (time["kind"], time["labels"]) == ("number", ["0", "6", "12", "18", "48"])
+    assert client.get("/copy/info").status_code == 200
+    tile = npy(client, f"/copy/{TILES}/10/{COL}/{ROW}.npy?variable=rain&sel=time=12")
+    assert tile[0, 0, 0] == 5000 + value(2, 0, 0, 0)
+
+
+def test_names_that_no_text_can_hold_make_no_500(stores: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "copy.zarr"
+    shutil.copytree(stores["series"].path, path)
+    root = json.loads((path / "zarr.json").read_text())
+    for level in ("9", "10"):
+        root["consolidated_metadata"]["metadata"][f"{level}/rain"]["dimension_names"][0] = "\ud800" * 300
+    (path / "zarr.json").write_text(json.dumps(root))
+    client = client_of(copy=path)
+    for tail in ("info", "dimensions"):
+        assert client.get(f"/copy/{tail}").status_code == 200
+    response = client.get(f"/copy/{TILES}/10/{COL}/{ROW}.png?variable=rain&sel=time=1")
+    assert (response.status_code, len(response.content) < 300) == (400, True)
+
+
+@given(
+    dimension=st.sampled_from(("time", "level", "band", "", "\u0661")),
+    method=st.sampled_from(("", "nearest::", "pad::", "bfill::", "exact::", "::")),
+    text=st.text(max_size=40) | st.floats().map(repr) | st.datetimes().map(str) | st.dates().map(str),
+)
+def test_any_step_is_answered_and_never_500(client: TestClient, dimension: str, method: str, text: str) -> None:
+    query = quote(f"{dimension}={method}{text}", safe="")
+    for name in ("series", "months"):
+        assert client.get(f"/{name}/{TILES}/10/{COL}/{ROW}.npy?sel={query}").status_code in (200, 400)

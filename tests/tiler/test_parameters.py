@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from geozarr.errors import ParameterError
 from tiler import parameters
+from tiler.dimensions import Selector
 from tiler.picture import Wish
 
 
@@ -24,6 +25,12 @@ def test_repeated_and_comma_separated_values_are_the_same() -> None:
     ranges = "rescale=0,255&rescale=-1.5,2e1&colormap_name=viridis"
     assert wish(f"variable=red,green,blue&bidx=1,2&{ranges}") == expected
     assert wish(f"variable=red&bidx=1&variable=green&variable=blue&bidx=2&{ranges}") == expected
+
+
+def test_selectors_are_read_in_the_order_of_their_dimensions() -> None:
+    expected = (Selector("level", "exact", "500"), Selector("time", "nearest", "2024-01-02T06:00:00+02:00"))
+    assert wish("sel=time%3Dnearest::2024-01-02T06:00:00%2B02:00&sel=level=500").selectors == expected
+    assert wish("sel=a=1,2").selectors == (Selector("a", "exact", "1,2"),)
 
 
 def test_names_are_percent_decoded_once() -> None:
@@ -51,6 +58,15 @@ def test_names_are_percent_decoded_once() -> None:
         "bidx=1e3",
         "bidx=99999999999",
         "bidx= 1",
+        "sel=",
+        "sel=time",
+        "sel=time=",
+        "sel==1",
+        "sel=time=closest::1",
+        "sel=time=1&sel=time=2",
+        "sel=time=%00",
+        "sel=time=" + "1" * 300,
+        "&".join(f"sel=d{index}=1" for index in range(9)),
         "rescale=1",
         "rescale=1,2,3",
         "rescale=2,1",
@@ -77,7 +93,13 @@ def test_what_is_not_written_plainly_is_refused(query: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_query_is_a_wish_or_an_error(text: str) -> None:
-    for query in (text, quote(text), urlencode({"variable": text}), urlencode({"rescale": text})):
+    for query in (
+        text,
+        quote(text),
+        urlencode({"variable": text}),
+        urlencode({"rescale": text}),
+        urlencode({"sel": text}),
+    ):
         try:
             wish(query)
         except ParameterError:

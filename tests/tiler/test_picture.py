@@ -8,6 +8,7 @@ import pytest
 
 from geozarr import store
 from geozarr.errors import ParameterError, UnknownNameError
+from tiler.dimensions import parse_selectors
 from tiler.picture import Wish, compose, values_of
 from tiler.pyramid import Pyramid, Statistics, open_pyramid
 
@@ -86,3 +87,20 @@ def test_a_wish_that_does_not_fit_names_its_parameter(
 def test_an_unknown_variable_is_an_error(stores: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError):
         compose(pyramid_of(stores["colour"]), Wish(("infrared",)))
+
+
+def test_positions_are_where_values_come_from(stores: dict[str, Any]) -> None:
+    pyramid = pyramid_of(stores["series"])
+    for make in (values_of, compose):
+        picture = make(pyramid, Wish(("heat",), (2,)), {"time": 3})
+        assert [band.lead for band in picture.bands] == [(3, 1)]
+        assert [band.lead for band in make(pyramid, Wish(), {"time": 3}).bands] == [(3, 0)]
+        with pytest.raises(ParameterError) as caught:
+            make(pyramid, Wish(("land",)), {"time": 3})
+        assert caught.value.parameter == "sel"
+
+
+def test_a_wish_is_a_key() -> None:
+    wishes = [Wish(("heat",), selectors=parse_selectors([text])) for text in ("time=1", "time=exact::1", "time=pad::1")]
+    assert (wishes[0], hash(wishes[0]), repr(wishes[0])) == (wishes[1], hash(wishes[1]), repr(wishes[1]))
+    assert len(set(wishes)) == len({repr(wish) for wish in wishes}) == 2

@@ -247,3 +247,46 @@ def test_a_place_without_a_pyramid_is_an_error(tmp_path: Any) -> None:
         PyramidReader(tmp_path / "nothing.zarr")
     with pytest.raises(MetadataError):
         PyramidReader(tmp_path)
+
+
+def test_steps_are_chosen_as_in_xarray(stores: dict[str, Any]) -> None:
+    reader = PyramidReader(stores["series"].path)
+    opened = xr.open_zarr(stores["series"].path, group="10", consolidated=False, decode_times=True)
+    sel = ["time=nearest::2024-01-02T06:00", "level=500"]
+    array = opened.heat.sel(level=500).sel(time="2024-01-02T06:00", method="nearest")
+    grid = reader.pyramid.levels.finest.grid
+    array = array.assign_coords(y=grid.y_centres(), x=grid.x_centres()).rio.write_crs(str(grid.crs))
+    other = XarrayReader(array.rio.write_nodata(-1))
+    image, expected = reader.tile(COL, ROW, 10, variables="heat", sel=sel), other.tile(COL, ROW, 10)
+    assert np.array_equal(image.array.filled(-1), expected.array.filled(-1))
+    assert image.band_descriptions == ["heat_2024-01-01T18:00:00Z_500"]
+    west, south, east, north = reader.get_geographic_bounds(CRS.from_epsg(4326))
+    lon, lat = west * 0.7 + east * 0.3, south * 0.4 + north * 0.6
+    assert reader.point(lon, lat, variables="heat", sel=sel).data.tolist() == other.point(lon, lat).data.tolist()
+    box = (west, lat, lon, north)
+    ring = [[west, north], [lon, north], [west, lat], [west, north]]
+    shape = {"type": "Polygon", "coordinates": [ring]}
+    for read in (
+        lambda **options: reader.part(box, width=20, height=20, **options),
+        lambda **options: reader.feature(shape, width=20, height=20, **options),
+        lambda **options: reader.preview(20, **options),
+    ):
+        found, first = read(variables="heat", sel=sel).array, read(variables="heat", indexes=1).array
+        # Steps differ by 1 in time and 10 in level everywhere; means of cells are rounded.
+        assert found.shape == (1, 20, 20)
+        assert np.abs(found - first - 13).max() <= 1
+    statistics = reader.statistics(variables="rain", sel="time=2024-01-03")
+    assert [item.min for item in statistics.values()] == [5005]
+
+
+def test_what_selectors_leave_are_all_bands(stores: dict[str, Any]) -> None:
+    reader = PyramidReader(stores["series"].path)
+    image = reader.tile(COL, ROW, 10, variables="heat", sel=["level=850"])
+    assert image.data[:, 0, 0].tolist() == [1, 2, 3, 4, 5]
+    assert image.band_descriptions[4] == "heat_2024-01-03T00:00:00Z_850"
+    assert reader.tile(COL, ROW, 10, variables="heat", indexes=2, sel=["time=2024-01-03"]).data[0, 0, 0] == 15
+    assert reader.tile(COL, ROW, 10, variables="heat").count == 10
+    for sel in (["depth=1"], ["time=2024-02"], ["time=1", "time=2"], "time"):
+        with pytest.raises(ParameterError) as caught:
+            reader.tile(COL, ROW, 10, variables="heat", sel=sel)
+        assert caught.value.parameter == "sel"

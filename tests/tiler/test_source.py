@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from affine import Affine
 from rasterio.io import MemoryFile
@@ -13,11 +16,12 @@ from rasterio.vrt import WarpedVRT
 import pyramids
 from builds import FakeSource
 from geozarr import crs, store, tms
-from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError
+from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError, UnknownNameError
 from geozarr.grid import Grid
 from geozarr.window import Window
-from pyramid_factory import Variable, web_mercator_levels, write_pyramid
+from pyramid_factory import Coordinate, Variable, web_mercator_levels, write_pyramid
 from tiler.chunks import chunk_cache
+from tiler.dimensions import parse_selectors
 from tiler.pyramid import open_pyramid
 from tiler.select import Tileset
 from tiler.source import PyramidSource, ReadLimits
@@ -338,3 +342,145 @@ def test_t19_a_lost_object_is_no_hole(tmp_path: Path, shard: int | str) -> None:
     with pytest.raises(ChunkReadError, match="is lost") as caught:
         source.read_window(0, whole, bands)
     assert caught.value.array == "/0/v0"
+
+
+def line_of(tmp_path: Path, coordinate: Coordinate) -> PyramidSource:
+    """A source whose one variable has a leading dimension "step" of some coordinate."""
+    size = len(coordinate.values)
+    layout = web_mercator_levels(zoom=10, count=1, row=ROW, col=COL)
+    values = np.broadcast_to(np.arange(size, dtype=np.uint16)[:, None, None], (size, *layout.finest.grid.shape))
+    variables = {"data": Variable(values, None, ("step",))}
+    path = write_pyramid(tmp_path / "line.zarr", layout, variables, coordinates={"step": coordinate})
+    opened = store.open_store(path)
+    return PyramidSource(opened, open_pyramid(opened), cache=chunk_cache(0))
+
+
+def positions(source: PyramidSource, *texts: str) -> dict[str, int]:
+    return source.positions(parse_selectors(texts))
+
+
+def test_dimensions_are_those_that_xarray_decodes(stores: dict[str, Any]) -> None:
+    source = stores["series"].source()
+    decoded = xr.open_zarr(stores["series"].path, group="10", consolidated=False, decode_times=True)
+    time, level = source.dimensions
+    assert (time.name, time.size, time.kind, time.units) == ("time", 5, "time", "hours since 2024-01-01")
+    assert time.labels == tuple(f"{text}Z" for text in np.datetime_as_string(decoded.time.values, unit="s"))
+    assert (level.name, level.kind, level.units, level.values) == ("level", "number", "hPa", (850.0, 500.0))
+    for day in ("2024-01-01T07:00", "2024-01-02T12:00", "2023-01-01", "2030-01-01"):
+        expected = decoded.heat.sel(time=day.replace("T", " "), level=600, method="nearest")
+        found = positions(source, f"time=nearest::{day}", "level=nearest::600")
+        (band,) = source.pyramid.bands(("heat",), (), found)
+        assert band.lead == (found["time"], found["level"])
+        assert np.array_equal(source.read_window(0, Window(0, 0, 512, 512), [band]).values[0], expected.values)
+
+
+def test_other_calendars_have_their_own_days(stores: dict[str, Any]) -> None:
+    source = stores["months"].source()
+    # Days 15, 45 and 75 of months of thirty days, since the first of December.
+    assert source.dimension("time").labels == ("1999-12-16", "2000-01-16", "2000-02-16")
+    assert positions(source, "time=2000-02") == {"time": 2}
+    assert positions(source, "time=pad::2000-02-15") == {"time": 1}
+    with pytest.raises(ParameterError, match="of the calendar 360_day"):
+        positions(source, "time=2000-01-31")
+
+
+def test_a_coordinate_may_have_many_chunks_and_chunks_that_are_not_stored(tmp_path: Path) -> None:
+    values = np.arange(50, dtype=np.int64)
+    values[20:30] = 7  # chunks of nothing but the fill value, which zarr-python leaves out
+    source = line_of(tmp_path, Coordinate(values, chunk=3, fill_value=7))
+    assert not (tmp_path / "line.zarr/10/step/c/7").exists()
+    assert source.dimension("step").values == tuple(values.tolist())
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<i2", "u1", "?", "f2"])
+def test_coordinates_have_any_data_type(tmp_path: Path, dtype: str) -> None:
+    values = np.array([0, 1, 1]).astype(dtype)
+    source = line_of(tmp_path, Coordinate(values, chunk=2))
+    assert source.dimension("step").values == (0, 1, 1)
+
+
+def test_texts_are_read(tmp_path: Path) -> None:
+    source = line_of(tmp_path, Coordinate(np.array(["red", "infra-red", "\U0001d11e"]), chunk=2))
+    assert source.dimension("step").labels == ("red", "infra-red", "\U0001d11e")
+    assert positions(source, "step=\U0001d11e") == {"step": 2}
+
+
+def test_texts_of_any_length_are_positions(tmp_path: Path) -> None:
+    source = line_of(tmp_path, Coordinate(np.array(["red", "nir"], np.dtypes.StringDType())))
+    assert (source.dimension("step").kind, source.dimension("step").labels) == ("index", ("0", "1"))
+
+
+def test_names_of_bands_choose_where_there_is_no_coordinate(stores: dict[str, Any]) -> None:
+    source = stores["stack"].source()
+    assert source.dimension("band").kind == "index"
+    pyramid = source.pyramid
+    named = replace(pyramid, variables=(replace(pyramid.variables[0], band_names=("a", "b", "c")),))
+    source = PyramidSource(store.open_store(stores["stack"].path), named, cache=chunk_cache(0))
+    assert positions(source, "band=b") == {"band": 1}
+
+
+def test_a_coordinate_is_read_once_when_it_is_asked_for(
+    stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    get = stores["series"].source()._chunks._store.get
+
+    class Counting:
+        location = "counted"
+
+        def get(self, key: str, **options: Any) -> Any:
+            counted.append(key)
+            return get(key, **options)
+
+    monkeypatch.setattr("tiler.chunks.open_store", lambda _: Counting())
+    source = stores["series"].source()
+    source.pyramid.bands(("heat",), (3,))
+    assert counted == []
+    with ThreadPoolExecutor(8) as pool:
+        hours = (f"time=pad::2024-01-01T{hour:02d}:00" for hour in range(24))
+        found = list(pool.map(lambda text: positions(source, text)["time"], hours))
+    assert found == [hour // 6 for hour in range(24)]
+    assert sorted(counted) == ["10/time/c/0", "10/time/c/1", "10/time/c/2"]
+
+
+def test_a_damaged_coordinate_is_an_error_and_data_are_served(stores: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(stores["series"].path, tmp_path / "copy.zarr")
+    file = tmp_path / "copy.zarr/10/time/c/1"
+    data = file.read_bytes()
+    file.write_bytes(b"damaged")
+    source = type(stores["series"])(tmp_path / "copy.zarr").source()
+    for _ in range(2):
+        with pytest.raises(ChunkReadError) as caught:
+            positions(source, "time=2024-01-02")
+        assert (caught.value.array, caught.value.chunk) == ("/10/time", "1")
+    assert positions(source, "level=500") == {"level": 1}
+    assert tile(source, 10, ROW, COL, "heat", index=3).mask.all()
+    file.write_bytes(data)  # an error is not kept
+    assert positions(source, "time=2024-01-01T18:00") == {"time": 3}
+
+
+def test_bands_are_labelled_by_their_steps(stores: dict[str, Any]) -> None:
+    source = stores["series"].source()
+    chosen = positions(source, "time=2024-01-03")
+    bands = source.labelled(source.pyramid.bands(("heat", "rain", "land"), (1,), chosen), chosen)
+    assert [band.name for band in bands] == ["heat_2024-01-03T00:00:00Z_850", "rain_2024-01-03T00:00:00Z", "land"]
+    bands = source.pyramid.bands(("heat",), (2,))
+    assert source.labelled(bands, {}) == bands
+    assert bands[0].name == "heat_2"
+
+
+def test_a_step_without_a_value_is_named_by_its_number(tmp_path: Path) -> None:
+    source = line_of(tmp_path, Coordinate(np.array([np.nan, 5.0])))
+    (band,) = source.labelled(source.pyramid.bands(("data",), (), {"step": 0}), {"step": 0})
+    assert band.name == "data_1"
+
+
+def test_what_is_no_dimension_is_refused_unread(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    source = stores["series"].source()
+    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    with pytest.raises(ParameterError, match="a dimension of the data: time, level"):
+        positions(source, "depth=1")
+    with pytest.raises(UnknownNameError) as caught:
+        source.dimension("depth")
+    assert (caught.value.kind, caught.value.known) == ("dimension", ("time", "level"))
+    assert source.positions(()) == {}
