@@ -19,7 +19,8 @@ class Block:
     Parameters
     ----------
     values : ndarray, shape (band, row, col)
-        As stored (packed), of one data type. Cells that are not valid hold anything.
+        As stored (packed), of one data type. Cells that are not valid hold anything. May be a read-only view of what
+        is cached.
     mask : ndarray of bool, shape (band, row, col)
         True where the cell is valid.
 

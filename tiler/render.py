@@ -95,7 +95,12 @@ def to_image(block: Block, picture: Picture) -> Image8:
     table = None if picture.colormap is None else colormaps.table(picture.colormap)
     if table is None and len(pixels) == 1:
         table = colormaps.grey()
-    return Image8(pixels, np.asarray(block.mask.any(axis=0)), table)
+    return Image8(pixels, _shown(block), table)
+
+
+def _shown(block: Block) -> NDArray[np.bool_]:
+    """Tell where any band is valid, shape (row, col)."""
+    return block.mask[0] if len(block.mask) == 1 else np.asarray(block.mask.any(axis=0))
 
 
 def to_bytes(block: Block, ranges: tuple[tuple[float, float], ...]) -> NDArray[np.uint8]:
@@ -126,7 +131,7 @@ def encode_npy(block: Block, picture: Picture) -> bytes:
     The mask holds the greatest number of the data type where any band is valid, and the least where none is. Values
     are as stored, unless the picture has ranges (bytes) or a colormap (red, green, blue).
     """
-    values, valid = block.values, block.mask.any(axis=0)
+    values, valid = block.values, _shown(block)
     if picture.colormap is not None:
         colors = colormaps.table(picture.colormap)[to_bytes(block, picture.ranges)[0]]
         values, valid = np.moveaxis(colors[..., :3], -1, 0), valid & (colors[..., 3] > 0)

@@ -169,16 +169,15 @@ class PyramidSource:
         inside = window.intersect(Window(0, 0, *self.pyramid.levels.levels[level].grid.shape))
         masks = [self._mask_band(band) for band in bands]
         self._require_affordable(level, window, inside, [*bands, *filter(None, masks)])
-        block = _empty(window.shape, bands)
         if inside.is_empty:
-            return block
+            return _empty(window.shape, bands)
+        read = [self._read_valid(level, inside, band, partner) for band, partner in zip(bands, masks, strict=True)]
+        if inside == window:
+            values = [cells.astype(_common_dtype(bands), copy=False) for cells, _ in read]
+            return Block(_stacked(values), _stacked([valid for _, valid in read]))
+        block = _empty(window.shape, bands)
         place = inside.relative_to(window).slices
-        for index, (band, partner) in enumerate(zip(bands, masks, strict=True)):
-            cells, stored = self._read_band(level, inside, band)
-            if partner is not None:
-                # The mask alone tells: a chunk of valid cells that all equal the placeholder need not be stored.
-                stored = self._read_band(level, inside, partner)[0] != 0
-            valid = stored & _is_value(cells, band.variable.nodata)
+        for index, (cells, valid) in enumerate(read):
             block.values[(index, *place)] = cells
             block.mask[(index, *place)] = valid
         return block
@@ -345,15 +344,32 @@ class PyramidSource:
         variable = self.pyramid.variable(band.variable.alpha)
         return Band(variable, band.index if variable.count > 1 else 0)
 
+    def _read_valid(
+        self, level: int, window: Window, band: Band, partner: Band | None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read cells within a level, and tell which of them are valid."""
+        cells, stored = self._read_band(level, window, band)
+        if partner is not None:
+            # The mask alone tells: a chunk of valid cells that all equal the placeholder need not be stored.
+            stored = self._read_band(level, window, partner)[0] != 0
+        return cells, stored & _is_value(cells, band.variable.nodata)
+
     def _read_band(self, level: int, window: Window, band: Band) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read cells within a level, and tell which of them a stored chunk holds."""
+        """Read cells within a level, and tell which of them a stored chunk holds; both may be read-only views."""
         array = band.variable.array(level)
         sides = array.storage.chunk_shape[:-2]
         lead = tuple(position // side for position, side in zip(band.lead, sides, strict=True))
         inner = tuple(position % side for position, side in zip(band.lead, sides, strict=True))
+        parts = list(chunks_of(array, window))
+        if len(parts) == 1:  # as for each tile of the pyramid's own set: nothing is copied
+            position, cells = parts[0]
+            chunk = self._chunks.read(array, (*lead, *position))
+            place = window.relative_to(cells).slices
+            values = np.broadcast_to(array.fill_value, window.shape) if chunk is None else chunk[inner][place]
+            return values, np.broadcast_to(np.bool_(chunk is not None), window.shape)
         values = np.full(window.shape, array.fill_value, band.variable.dtype)
         stored = np.zeros(window.shape, bool)
-        for position, cells in chunks_of(array, window):
+        for position, cells in parts:
             chunk = self._chunks.read(array, (*lead, *position))
             if chunk is None:
                 continue
@@ -388,6 +404,11 @@ def _empty(shape: tuple[int, int], bands: Sequence[Band]) -> Block:
     """Make a block that holds nothing valid."""
     values = np.zeros((len(bands), *shape), _common_dtype(bands))
     return Block(values, np.zeros(values.shape, bool))
+
+
+def _stacked(bands: list[NDArray[Any]]) -> NDArray[Any]:
+    """Stack bands; a single one is not copied."""
+    return bands[0][np.newaxis] if len(bands) == 1 else np.stack(bands)
 
 
 def _common_dtype(bands: Sequence[Band]) -> np.dtype[Any]:
