@@ -5,7 +5,7 @@
 Layers, each importing only those before it:
 
 - json_text, stretch, png, block, cache, colormaps, admission, calendars
-- colors, dimensions
+- colors, dimensions, algorithms
 - pyramid, select
 - chunks, resample, picture
 - source, render, describe, parameters, settings
