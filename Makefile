@@ -1,5 +1,6 @@
 # Every target makes the environment it needs from python3, pip, venv and the package registry alone.
 #   make demo | test | lint | bench | bench-durability | bench-tiles | serve      with python3
+#   make vendor                                        with npm: bundles what the map page needs of OpenLayers anew
 #   make test PYTHON=python3.13                        with another interpreter, in an environment of its own
 #   make bench BENCH_ARGS=--quick                      a minute's run instead of the full one; see benchmarks/README.md
 
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 # Two workers on two cores; --dist loadfile keeps the fixtures of a file in one worker.
 PYTEST_ARGS ?= -n 2 --dist loadfile -q
 
-.PHONY: demo test lint bench bench-durability bench-tiles serve clean
+.PHONY: demo test lint bench bench-durability bench-tiles serve vendor clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,5 +42,8 @@ bench-durability: $(STAMP)
 bench-tiles: $(STAMP)
 	$(BIN)/python -m benchmarks.tiles $(BENCH_ARGS)
 
+vendor:
+	cd web && npm ci && npm run build
+
 clean:
-	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf web/node_modules .venv .venv-* demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

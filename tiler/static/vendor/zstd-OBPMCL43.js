@@ -1,0 +1,1 @@
+import{a as r}from"./chunk-EHDCGLKA.js";var e=class o{static codecId="zstd";static fromConfig(){return new o}encode(){throw new Error("chunks are only read here")}decode(t){return r(t)}};export{e as default};
