@@ -37,7 +37,8 @@ HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some til
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--base-url", default="", help="Start of links in documents, where a proxy stands in front.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
-def main(stores: tuple[str, ...], host: str, port: int, base_url: str, workers: int) -> None:
+@click.option("--expose-zarr", is_flag=True, help="Let clients read the stores themselves, under /NAME/zarr/.")
+def main(stores: tuple[str, ...], host: str, port: int, base_url: str, workers: int, expose_zarr: bool) -> None:
     """Serve GeoZarr pyramids as map tiles.
 
     STORE is a folder or URL, or name=folder. Without a name, the folder's own is used. The address of a map of
@@ -48,7 +49,8 @@ def main(stores: tuple[str, ...], host: str, port: int, base_url: str, workers: 
         with _listen(host, port) as listener:
             here = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
             address = base_url.rstrip("/") or settings.base_url or here
-            _serve(replace(settings, base_url=address), listener, workers)
+            is_exposed = expose_zarr or settings.expose_zarr
+            _serve(replace(settings, base_url=address, expose_zarr=is_exposed), listener, workers)
     except GeoZarrError as error:
         _stop(_one_line(error))
 

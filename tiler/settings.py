@@ -68,6 +68,8 @@ class Settings:
         Seconds between two looks at a dataset's root document, which show that it has been rebuilt.
     max_age : int
         Seconds for which a tile or document may be kept by clients without asking again.
+    expose_zarr : bool
+        Let clients read the documents and chunks of the stores themselves, under `/{dataset}/zarr/`.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Settings:
     deadline: int = int(Bounds.seconds)
     refresh: int = 10
     max_age: int = 3600
+    expose_zarr: bool = False
 
     def __post_init__(self) -> None:
         names = [dataset.name for dataset in self.datasets]
@@ -111,6 +114,8 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ParameterError(name, found=value, expected=f"a whole number of at least {least}")
+        if not isinstance(self.expose_zarr, bool):
+            raise ParameterError("expose_zarr", found=self.expose_zarr, expected="True or False")
 
     @property
     def admission(self) -> Bounds:
@@ -134,7 +139,7 @@ def from_environment(datasets: tuple[Dataset, ...], environ: Mapping[str, str] |
         If a variable of that prefix names no setting, or its value is out of range.
     """
     known = {field.name.upper(): field for field in fields(Settings) if field.name != "datasets"}
-    values: dict[str, str | int] = {}
+    values: dict[str, str | int | bool] = {}
     for key, text in (os.environ if environ is None else environ).items():
         if not key.startswith(PREFIX):
             continue
@@ -144,6 +149,10 @@ def from_environment(datasets: tuple[Dataset, ...], environ: Mapping[str, str] |
             raise ParameterError("environment variable", found=key, expected=expected)
         if field.name == "base_url":
             values[field.name] = text
+        elif field.name == "expose_zarr":
+            if text not in ("0", "1"):
+                raise ParameterError(key, found=text, expected="0 or 1")
+            values[field.name] = text == "1"
         elif re.fullmatch(r"[0-9]{1,15}", text):
             values[field.name] = int(text)
         else:
