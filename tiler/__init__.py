@@ -4,10 +4,10 @@
 
 Layers, each importing only those before it:
 
-- json_text, stretch, png, block, cache, colormaps, admission, calendars
+- json_text, stretch, png, block, cache, colormaps, admission, calendars, page
 - colors, dimensions, algorithms
 - pyramid, select
-- chunks, resample, picture
+- chunks, resample, picture, raw
 - source, render, describe, parameters, settings
 - service, reader
 - http

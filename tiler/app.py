@@ -34,7 +34,7 @@ _MAX_TARGET = 4096  # bytes of path and query
 _FRAME_HEADERS = [
     # Always, not only where a request names its origin: a shared cache may serve it to a page of another one.
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"ETag"),
+    (b"access-control-expose-headers", b"ETag, Content-Range"),
     (b"x-content-type-options", b"nosniff"),
 ]
 _PREFLIGHT_HEADERS = {

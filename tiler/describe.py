@@ -134,7 +134,8 @@ def tilejson(pyramid: Pyramid, tileset: Tileset, *, name: str, tile_url: str) ->
     Returns
     -------
     dict
-        TileJSON; besides, `crs`, `bbox` in its units, and `tileMatrices` with the x, y of each `topLeft` corner.
+        TileJSON; besides, `crs`, its `unit` as UDUNITS reads it and `metresPerUnit`, `bbox` in its units, and
+        `tileMatrices` with the x, y of each `topLeft` corner.
 
     Raises
     ------
@@ -162,6 +163,8 @@ def tilejson(pyramid: Pyramid, tileset: Tileset, *, name: str, tile_url: str) ->
         "bounds": list(bounds),
         "center": [(bounds.xmin + bounds.xmax) / 2, (bounds.ymin + bounds.ymax) / 2, minzoom],
         "crs": tms.crs.code,
+        "unit": tms.crs.unit,
+        "metresPerUnit": tms.crs.metres_per_unit,
         "bbox": list(extent if box is None else _clip(box, extent)),
         "tileMatrices": [_matrix(matrix) for matrix in tms.tileMatrices],
     }

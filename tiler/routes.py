@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request  # noqa: TC002 - FastAPI looks the names of annotations up
 from starlette.responses import JSONResponse, Response
 
-from geozarr.errors import GeoZarrError, ParameterError
-from tiler import parameters
-from tiler.http import DAMAGED
+from geozarr.errors import GeoZarrError, ParameterError, UnknownNameError
+from tiler import page, parameters
+from tiler.http import DAMAGED, Asked, stored_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from tiler.service import Answer, Opened
 
 _LOG = logging.getLogger(__name__)
+_FOR_EVER = "public, max-age=31536000, immutable"  # what has its hash in its address
 _PAGE_POLICY = (
-    "default-src 'none'; img-src 'self' data:; connect-src 'self'; "
-    "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
 )
 
 
@@ -129,20 +131,60 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         """Refuse the address of a point that is not lon,lat."""
         raise ParameterError("point", found="another address", expected="{lon},{lat}")
 
-    async def map_page(request: Request, dataset: str, tms: str) -> Response:
-        """Show a map."""
+    async def map_page(request: Request, dataset: str) -> Response:
+        """Show a map, in the TileMatrixSet of the dataset where its matrices are numbered, else in Web Mercator."""
+        parameters.parse_query(_query(request), parameters.PICTURE)
+
+        async def find(opened: Opened) -> Answer:  # noqa: ARG001 - the page is the same for all
+            return service.map_page("../")
+
+        return _with_policy(await desk.answer(request, dataset, find))
+
+    async def map_page_of_tms(request: Request, dataset: str, tms: str) -> Response:
+        """Show a map in a TileMatrixSet."""
         parameters.parse_query(_query(request), parameters.PICTURE)
 
         async def find(opened: Opened) -> Answer:
             await desk.tileset(request, opened, tms)
-            return service.map_page()
+            return service.map_page("../../")
 
-        response = await desk.answer(request, dataset, find)
-        response.headers["Content-Security-Policy"] = _PAGE_POLICY
-        return response
+        return _with_policy(await desk.answer(request, dataset, find))
+
+    async def page_file(request: Request, version: str, path: str) -> Response:
+        """Return a script or style of the map page."""
+        parameters.parse_query(_query(request))
+        known = page.load()
+        found = known.file(path)
+        # A page that another release has sent gets what there is now, and may not keep it.
+        headers = {"Cache-Control": _FOR_EVER if version == known.version else "no-cache"}
+        return Response(found.data, headers={**headers, "Content-Type": found.media_type})
+
+    async def colormap_names(request: Request) -> Response:
+        """List the colormaps."""
+        parameters.parse_query(_query(request))
+        return await desk.respond(request, "", service.colormap_names())
+
+    async def colormap(request: Request, name: str) -> Response:
+        """Return a colormap: red, green, blue and alpha of each value from 0 to 255."""
+        parameters.parse_query(_query(request))
+        return await desk.respond(request, "", service.colormap(name))
+
+    async def stored(request: Request, dataset: str, key: str) -> Response:
+        """Return an object of the store itself, a document or a chunk: whole, or a range of its bytes."""
+        parameters.parse_query(_query(request))
+        opened = await desk.open(request, dataset)
+        if opened.raw is None or _has_encoded_slash(request):
+            raise UnknownNameError("stored object", key[:100], ())
+        asked = Asked.of(request)
+        raw = opened.raw
+        work = partial(stored_response, raw, key, asked, max_age=desk.settings.max_age)
+        return await desk.run(request, dataset, ("stored", opened.version, key, asked), work)
 
     _route(api, "/", index)
     _route(api, "/healthz", health)
+    _route(api, f"/{page.PREFIX}/{{version}}/{{path:path}}", page_file, is_documented=False)
+    _route(api, "/colorMaps", colormap_names)
+    _route(api, "/colorMaps/{name}", colormap)
     _route(api, "/{dataset}/info", info)
     _route(api, "/{dataset}/dimensions", dimensions)
     _route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
@@ -150,7 +192,10 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     _route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.PICTURE)
     _route(api, "/{dataset}/tiles/{tms}/{rest:path}", malformed_tile, is_documented=False)
     _route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.PICTURE)
-    _route(api, "/{dataset}/{tms}/map.html", map_page, parameters.PICTURE)
+    _route(api, "/{dataset}/map", map_page, parameters.PICTURE)
+    _route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE)
+    if desk.settings.expose_zarr:
+        _route(api, "/{dataset}/zarr/{key:path}", stored)
 
 
 def _route(
@@ -183,6 +228,17 @@ def _schema(parameter: parameters.Parameter) -> dict[str, Any]:
 def _query(request: Request) -> bytes:
     query: bytes = request.scope["query_string"]
     return query
+
+
+def _with_policy(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return response
+
+
+def _has_encoded_slash(request: Request) -> bool:
+    """Tell whether a slash of the path came percent-encoded, and so was meant to be a part of a name."""
+    raw_path: bytes | None = request.scope.get("raw_path")
+    return raw_path is not None and raw_path.partition(b"?")[0].count(b"/") != request.scope["path"].count("/")
 
 
 async def _listed(desk: Desk, request: Request, name: str) -> dict[str, Any]:

@@ -10,19 +10,21 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geozarr import crs as crs_module
 from geozarr import tms as tms_module
 from geozarr.errors import GeoZarrError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
-from tiler import describe
+from geozarr.store import read_tree
+from tiler import colormaps, describe
+from tiler import page as page_module
 from tiler import picture as picture_module
 from tiler.cache import BoundedCache
 from tiler.catalog import Catalog
 from tiler.chunks import chunk_cache
-from tiler.pyramid import open_pyramid
+from tiler.pyramid import read_pyramid
+from tiler.raw import RawStore
 from tiler.render import render
 from tiler.select import Tileset, own_tms
 from tiler.source import PyramidSource, ReadLimits, available_levels
@@ -87,12 +89,15 @@ class Opened:
         Reads it.
     version : str
         Changes when what is read does.
+    raw : RawStore, optional
+        Its stored objects, where they are exposed.
     """
 
-    def __init__(self, name: str, source: PyramidSource, version: str) -> None:
+    def __init__(self, name: str, source: PyramidSource, version: str, raw: RawStore | None = None) -> None:
         self.name = name
         self.source = source
         self.version = version
+        self.raw = raw
 
     @cached_property
     def own(self) -> TileMatrixSet | None:
@@ -126,10 +131,13 @@ class Service:
         self._tilesets: BoundedCache[Tileset] = BoundedCache(_OPEN_DATASETS * 4, lambda _: 1)
 
     def _make(self, name: str, store: Store, stamp: str | None) -> Opened:
-        pyramid = open_pyramid(store)
+        tree = read_tree(store)
+        pyramid = read_pyramid(tree)
         # Documents that name a manifest name a build. Others may stay the same over other chunks: their time tells.
         version = pyramid.version if pyramid.manifest is not None else f"{pyramid.version} {stamp}"
-        return Opened(name, PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits), version)
+        source = PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits)
+        raw = RawStore(store, tree, version=version) if self.settings.expose_zarr else None
+        return Opened(name, source, version, raw)
 
     def known_tileset(self, opened: Opened, tms_id: str) -> Tileset | None:
         """Return a set that has been asked for before, None where it has to be made."""
@@ -237,7 +245,10 @@ class Service:
         def make() -> tuple[bytes, str]:
             tms_id = opened.own.id if opened.own else None
             document = describe.info(pyramid, opened.source.dimensions, name=name, tms_id=tms_id)
-            return _encode({**document, "map": self.map_url(opened)})
+            document |= {"map": self.map_url(opened), "mapTileMatrixSet": opened.map_tms}
+            if opened.raw is not None:
+                document["zarr"] = f"{self.settings.base_url}/{name}/zarr"
+            return _encode(document)
 
         return Answer(_tag(("info", name, opened.version, self.settings.base_url)), make)
 
@@ -279,15 +290,31 @@ class Service:
 
         return Answer(_tag(("point", opened.name, opened.version, x, y, crs_code, wish)), make)
 
-    def map_page(self) -> Answer:
-        """Find the map page; it is the same for all datasets and reads its own address."""
-        page = files("tiler").joinpath("static", "map.html").read_bytes()
-        made = (page, "text/html; charset=utf-8")
-        return Answer(hashlib.sha256(page).hexdigest()[:32], lambda: made, lambda: made)
+    def map_page(self, root: str) -> Answer:
+        """Find the map page; it is the same for all datasets and sets, and reads its own address.
+
+        Parameters
+        ----------
+        root : str
+            The way from the page's address to the root of the service: `../` or `../../`.
+        """
+        html = page_module.load().at(root)
+        made = (html, page_module.HTML)
+        return Answer(hashlib.sha256(html).hexdigest()[:32], lambda: made, lambda: made)
 
     def map_url(self, opened: Opened) -> str:
         """Address of a dataset's map page."""
-        return f"{self.settings.base_url}/{opened.name}/{quote(opened.map_tms)}/map.html"
+        return f"{self.settings.base_url}/{opened.name}/map"
+
+    def colormap(self, name: str) -> Answer:
+        """Find a colormap: red, green, blue and alpha of each of 256 values; raises `UnknownNameError`."""
+        table = colormaps.table(name)
+        return _document(("colormap", name), {str(value): color for value, color in enumerate(table.tolist())})
+
+    def colormap_names(self) -> Answer:
+        """Find the names of the colormaps."""
+        names = colormaps.names()
+        return _document(("colormaps", names), {"colorMaps": list(names)})
 
 
 def _tileset(opened: Opened, tms_id: str) -> Tileset:

@@ -196,7 +196,7 @@ def test_info_describes_levels_and_variables(client: TestClient) -> None:
         "NaN",
     )
     assert variable["statistics"]["min"] == 1000
-    assert found["map"] == "/height/WebMercatorQuad/map.html"
+    assert found["map"] == "/height/map"
     colour = client.get("/colour/info").json()
     assert [item["name"] for item in colour["variables"]] == ["blue", "green", "red"]
     assert colour["picture"] == ["red", "green", "blue"]
@@ -220,7 +220,7 @@ def test_a_point_has_the_stored_values(client: TestClient, stores: dict[str, Any
 def test_the_index_lists_datasets_and_maps(client: TestClient, stores: dict[str, Any]) -> None:
     found = client.get("/").json()["datasets"]
     assert {item["name"]: item["map"] for item in found} == {
-        name: f"/{name}/WebMercatorQuad/map.html" for name in stores
+        name: f"/{name}/map" for name in stores
     }
     assert client.get("/healthz").json() == {"status": "ok"}
 
@@ -552,7 +552,10 @@ def test_openapi_documents_every_endpoint_and_parameter(client: TestClient) -> N
         "/{dataset}/point/{lon},{lat}",
         "/{dataset}/tiles/{tms}/{z}/{x}/{y}",
         "/{dataset}/{tms}/tilejson.json",
+        "/{dataset}/map",
         "/{dataset}/{tms}/map.html",
+        "/colorMaps",
+        "/colorMaps/{name}",
     }
     tile = document["paths"]["/{dataset}/tiles/{tms}/{z}/{x}/{y}"]["get"]["parameters"]
     known = {"variable", "bidx", "sel", "rescale", "colormap_name"}

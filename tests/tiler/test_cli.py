@@ -94,7 +94,7 @@ def test_it_serves_on_a_free_port_and_ends_well_on_sigterm(stores: dict[str, Any
         try:
             lines = [process.stdout.readline().split() for _ in range(2)]
             assert [name for name, _ in lines] == ["counts", "colour"]
-            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/counts/WebMercatorQuad/map\.html", lines[0][1])
+            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/counts/map", lines[0][1])
             assert found is not None
             with urllib.request.urlopen(f"{found[1]}/counts/WebMercatorQuad/tilejson.json", timeout=30) as response:
                 tiles = json.load(response)["tiles"][0]
