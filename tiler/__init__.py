@@ -5,7 +5,7 @@
 Layers, each importing only those before it:
 
 - json_text, stretch, png, block, cache, colormaps, admission, calendars, page
-- colors, dimensions, algorithms
+- colors, dimensions, algorithms, expression
 - pyramid, select
 - chunks, resample, picture, raw
 - source, render, describe, parameters, settings
