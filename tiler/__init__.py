@@ -7,7 +7,7 @@ Layers, each importing only those before it:
 - json_text, stretch, png, block, cache, colormaps, admission, calendars, page
 - colors, dimensions, algorithms, expression
 - pyramid, select
-- chunks, resample, picture, raw
+- chunks, resample, picture, raw, ground, geotiff, sampling, compute
 - source, render, describe, parameters, settings
 - service, reader
 - http

@@ -45,6 +45,10 @@ class Algorithm(Protocol):
         """Bands it takes."""
 
     @property
+    def output_bands(self) -> int:
+        """Bands it makes."""
+
+    @property
     def output_range(self) -> Range | None:
         """Values of the result that become black and white by default; None: they are bytes, shown as they are."""
 
@@ -100,6 +104,7 @@ class Hillshade:
     z_exaggeration: float = 1.0
     buffer: ClassVar[int] = 1
     bands: ClassVar[int] = 1
+    output_bands: ClassVar[int] = 1
     output_range: ClassVar[Range | None] = None
 
     def __call__(self, block: Block, cell_size: tuple[float, float], /) -> Block:
@@ -130,6 +135,7 @@ class Slope:
     z_exaggeration: float = 1.0
     buffer: ClassVar[int] = 1
     bands: ClassVar[int] = 1
+    output_bands: ClassVar[int] = 1
     output_range: ClassVar[Range | None] = (0.0, 90.0)
 
     def __call__(self, block: Block, cell_size: tuple[float, float], /) -> Block:
@@ -164,6 +170,7 @@ class Contours:
     maxz: int = 8000
     buffer: ClassVar[int] = 0
     bands: ClassVar[int] = 1
+    output_bands: ClassVar[int] = 3
     output_range: ClassVar[Range | None] = None
 
     def __post_init__(self) -> None:
@@ -207,6 +214,7 @@ class TerrainRGB:
     nodata_height: float | None = None
     buffer: ClassVar[int] = 0
     bands: ClassVar[int] = 1
+    output_bands: ClassVar[int] = 3
     output_range: ClassVar[Range | None] = None
 
     def __call__(self, block: Block, _cell_size: tuple[float, float], /) -> Block:
@@ -236,6 +244,7 @@ class Terrarium:
     nodata_height: float | None = None
     buffer: ClassVar[int] = 0
     bands: ClassVar[int] = 1
+    output_bands: ClassVar[int] = 3
     output_range: ClassVar[Range | None] = None
 
     def __call__(self, block: Block, _cell_size: tuple[float, float], /) -> Block:
@@ -252,6 +261,7 @@ class NormalizedIndex:
 
     buffer: ClassVar[int] = 0
     bands: ClassVar[int] = 2
+    output_bands: ClassVar[int] = 1
     output_range: ClassVar[Range | None] = (-1.0, 1.0)
 
     def __call__(self, block: Block, _cell_size: tuple[float, float], /) -> Block:
@@ -367,7 +377,6 @@ class _Kind:
     make: Callable[..., Algorithm]
     title: str
     description: str
-    output_bands: int
     dtype: str
     parameters: tuple[_Parameter, ...] = ()
 
@@ -381,7 +390,6 @@ _KINDS: Mapping[str, _Kind] = {
         Hillshade,
         "Hillshade",
         "Shaded relief of heights, by Horn's gradient, as GDAL has it.",
-        1,
         "uint8",
         (
             _Parameter("azimuth", "integer", 45, 0, 360, "Direction of the light, degrees clockwise from west"),
@@ -394,7 +402,6 @@ _KINDS: Mapping[str, _Kind] = {
         Slope,
         "Slope",
         "Degrees of slope of heights, by Horn's gradient, as GDAL has it.",
-        1,
         "float32",
         (_BUFFER, _EXAGGERATION),
     ),
@@ -402,7 +409,6 @@ _KINDS: Mapping[str, _Kind] = {
         Contours,
         "Contours",
         "Lines of equal height over terrain colours.",
-        3,
         "uint8",
         (
             _Parameter("increment", "integer", 35, 0, 999, "Height from line to line; 0 draws none"),
@@ -415,7 +421,6 @@ _KINDS: Mapping[str, _Kind] = {
         TerrainRGB,
         "TerrainRGB",
         "Heights encoded in red, green and blue, as Mapbox has them.",
-        3,
         "uint8",
         (
             _Parameter("interval", "number", 0.1, 0.0, 1.0, "Metres of a step", above_minimum=True),
@@ -427,7 +432,6 @@ _KINDS: Mapping[str, _Kind] = {
         Terrarium,
         "Terrarium",
         "Heights encoded in red, green and blue, as Mapzen has them.",
-        3,
         "uint8",
         (_NODATA_HEIGHT,),
     ),
@@ -435,7 +439,6 @@ _KINDS: Mapping[str, _Kind] = {
         NormalizedIndex,
         "Normalized Difference Index",
         "Normalized difference of two bands: (second - first) / (second + first).",
-        1,
         "float32",
     ),
 }
@@ -504,7 +507,7 @@ def describe(name: str) -> dict[str, Any]:
         "title": kind.title,
         "description": kind.description,
         "inputs": {"nbands": algorithm.bands},
-        "outputs": {"nbands": kind.output_bands, "dtype": kind.dtype, "min": low, "max": high},
+        "outputs": {"nbands": algorithm.output_bands, "dtype": kind.dtype, "min": low, "max": high},
         "parameters": {parameter.name: parameter.schema() for parameter in kind.parameters},
     }
 

@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from geozarr.errors import ParameterError
+from tiler import colormaps
+from tiler import expression as expression_module
+from tiler import formula as formula_module
+from tiler.algorithms import parse_algorithm
+from tiler.colors import Ramp, parse_color, parse_colormap
 from tiler.dimensions import NUMBER, parse_selectors
-from tiler.picture import MAX_BANDS, Wish
+from tiler.picture import GREY, MAX_BANDS, Wish
 from tiler.render import MEDIA_TYPES
+from tiler.resample import METHODS
+from tiler.sampling import STRATEGIES, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tiler.algorithms import Algorithm
+    from tiler.colors import Colors
+
 MAX_QUERY = 4096  # bytes
 MAX_PARAMETERS = 32
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # ten digits hold every row of the 30 zoom levels that are served
+_SCALES = ("1x", "2x", "3x", "4x")
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _CRS_CODE = re.compile(r"[A-Za-z]{1,16}:[0-9A-Za-z]{1,16}")
 
 
@@ -46,20 +58,43 @@ class Parameter:
     is_repeatable: bool = False
 
 
-PICTURE = (
+BANDS = (
     Parameter("variable", "Variable to show; repeated or separated by commas for red, green, blue", is_repeatable=True),
-    Parameter("bidx", "Position along the leading dimensions that sel leaves, from 1", is_repeatable=True),
+    Parameter("bidx", "Position along the leading dimension of a 3-D variable, from 1", is_repeatable=True),
     Parameter(
         "sel",
-        "dimension=value or dimension=method::value, with nearest, pad (ffill), backfill (bfill) or exact: "
-        "the step of a leading dimension; once a dimension",
+        "Step of a leading dimension: name=value, or name=method::value with nearest, pad, backfill or exact",
         is_repeatable=True,
     ),
+    Parameter("nodata", "Value that is missing, in place of the stored one"),
+    Parameter("unscale", "true: apply scale and offset to the values"),
+    Parameter("expression", "Band arithmetic such as (b2-b1)/(b2+b1), where the service allows it"),
+    Parameter("algorithm", "One of /algorithms, computed from the values"),
+    Parameter("algorithm_params", "Its parameters, a JSON object"),
+)
+SAMPLING = (
+    Parameter("resampling", "Method in the CRS of the data: nearest, bilinear, cubic, average, mode ..."),
+    Parameter("reproject", "Method in any other CRS"),
+    Parameter("level", "Level that a picture between two is made of: nearest, coarser or finer"),
+)
+LOOK = (
     Parameter("rescale", "min,max: values that become black and white; once, or once a band", is_repeatable=True),
-    Parameter("colormap_name", "One of rio-tiler's colormaps, for a single band"),
+    Parameter("colormap_name", "One of /colorMaps, for a single band"),
+    Parameter("colormap", "JSON: an object of colours by value, or an array of [[min, max], colour]"),
+    Parameter("belowmincolor", "Colour of values below the range: #rrggbb, #rrggbbaa or transparent"),
+    Parameter("abovemaxcolor", "The same above it"),
+    Parameter("color_formula", "Gamma, sigmoidal contrast and saturation of red, green and blue"),
+    Parameter("return_mask", "false: show what is missing like any other value"),
+)
+PICTURE = (*BANDS, *SAMPLING, *LOOK)
+TILE = (
+    *PICTURE,
+    Parameter("tilesize", "Pixels of a tile's longer side"),
+    Parameter("buffer", "Pixels added on each side, in steps of 0.5"),
+    Parameter("padding", "Accepted for TiTiler's sake: what a method needs around a tile is always read"),
 )
 POINT = (
-    *PICTURE[:3],
+    *BANDS[:6],
     Parameter("coord_crs", "CRS of the coordinates, as AUTHORITY:CODE; longitude and latitude without it"),
 )
 
@@ -104,14 +139,73 @@ def parse_query(query: bytes, allowed: tuple[Parameter, ...] = ()) -> dict[str, 
     return values
 
 
-def parse_wish(values: Mapping[str, tuple[str, ...]]) -> Wish:
-    """Read the parameters of `PICTURE`; raises `ParameterError` for what is not one of their values."""
+def parse_wish(values: Mapping[str, tuple[str, ...]], *, expressions: bool = False) -> Wish:
+    """Read what is to be shown.
+
+    Parameters
+    ----------
+    values : mapping of str to tuple of str
+        From `parse_query`.
+    expressions : bool
+        True where the service computes expressions for its clients.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        For what is not one of a parameter's values.
+    """
+    nodata = _single(values, "nodata")
+    expression = _single(values, "expression")
+    if expression is not None and not expressions:
+        raise ParameterError("expression", found=expression[:40], expected="none: expressions are turned off here")
+    formula = _single(values, "color_formula")
     return Wish(
         variables=_names(values.get("variable", ())),
         indexes=tuple(parse_whole("bidx", text) for text in _split("bidx", values.get("bidx", ()))),
         ranges=tuple(_range(text) for text in values.get("rescale", ())),
-        colormap=values.get("colormap_name", (None,))[0],
+        colors=_colors(values),
         selectors=parse_selectors(values.get("sel", ())),
+        expression=None if expression is None else expression_module.parse(expression),
+        algorithm=_algorithm(values),
+        formula=None if formula is None else formula_module.parse_formula(formula),
+        nodata=None if nodata is None else _number_or_nan("nodata", nodata),
+        is_unscaled=_flag(values, "unscale", default=False),
+        is_masked=_flag(values, "return_mask", default=True),
+    )
+
+
+def parse_sampling(values: Mapping[str, tuple[str, ...]], *, most: int, scale: int = 1) -> Sampling:
+    """Read how a picture is sampled.
+
+    Parameters
+    ----------
+    values : mapping of str to tuple of str
+        From `parse_query`.
+    most : int
+        Largest side of a picture, pixels.
+    scale : int
+        Pixels of a side for each of a tile's, from its address.
+
+    Raises
+    ------
+    ParameterError
+        For what is not one of a parameter's values, or a picture that would be larger.
+    """
+    size = _single(values, "tilesize")
+    if size is not None and scale != 1:
+        raise ParameterError("tilesize", found=size, expected=f"nothing: the address says @{scale}x")
+    side = None if size is None else _side("tilesize", size, most)
+    strategy = _single(values, "level") or STRATEGIES[0]
+    if strategy not in STRATEGIES:
+        raise ParameterError("level", found=strategy[:40], expected=f"one of {', '.join(STRATEGIES)}")
+    _cells(values, "padding", most)
+    return Sampling(
+        method=_method(values, "resampling"),
+        reproject_method=_method(values, "reproject"),
+        strategy=strategy,
+        side=side,
+        scale=scale,
+        buffer=_cells(values, "buffer", most),
     )
 
 
@@ -141,18 +235,33 @@ def parse_matrix_id(text: str, known: tuple[str, ...]) -> str:
     return text if text in known else str(parse_whole("z", text))
 
 
-def parse_row(text: str) -> tuple[int, str | None]:
-    """Read the y of a tile and the format that may follow it.
+def parse_row(text: str) -> tuple[int, int, str | None]:
+    """Read the y of a tile, and what may follow it: the scale as `@2x`, and the format.
+
+    Returns
+    -------
+    tuple of (int, int, str or None)
+        Row, scale (1 where there is none) and format.
 
     Raises
     ------
     ParameterError
-        If either is malformed.
+        If any is malformed.
     """
     number, dot, suffix = text.partition(".")
-    if dot and suffix not in MEDIA_TYPES:
-        raise ParameterError("format", found=suffix[:40], expected=f"one of {', '.join(MEDIA_TYPES)}")
-    return parse_whole("y", number), suffix or None
+    if dot:
+        parse_format(suffix)
+    row, at, scale = number.partition("@")
+    if at and scale not in _SCALES:
+        raise ParameterError("scale", found=scale[:40], expected=f"one of {', '.join(_SCALES)}")
+    return parse_whole("y", row), int(scale[0]) if at else 1, suffix or None
+
+
+def parse_format(text: str) -> str:
+    """Read the format of a picture; raises `ParameterError` for one that is not written."""
+    if text not in MEDIA_TYPES:
+        raise ParameterError("format", found=text[:40], expected=f"one of {', '.join(MEDIA_TYPES)}")
+    return text
 
 
 def parse_crs_code(text: str) -> str:
@@ -160,6 +269,71 @@ def parse_crs_code(text: str) -> str:
     if not _CRS_CODE.fullmatch(text):
         raise ParameterError("coord_crs", found=text[:40], expected="AUTHORITY:CODE such as EPSG:3857")
     return text
+
+
+def _single(values: Mapping[str, tuple[str, ...]], name: str) -> str | None:
+    return values.get(name, (None,))[0]
+
+
+def _flag(values: Mapping[str, tuple[str, ...]], name: str, *, default: bool) -> bool:
+    text = _single(values, name)
+    if text is not None and text.lower() not in _FLAGS:
+        raise ParameterError(name, found=text[:40], expected="true or false")
+    return default if text is None else _FLAGS[text.lower()]
+
+
+def _number_or_nan(name: str, text: str) -> float:
+    return math.nan if text.lower() == "nan" else parse_number(name, text)
+
+
+def _side(name: str, text: str, most: int) -> int:
+    side = parse_whole(name, text)
+    if not 1 <= side <= most:
+        raise ParameterError(name, found=side, expected=f"1 to {most} pixels")
+    return side
+
+
+def _cells(values: Mapping[str, tuple[str, ...]], name: str, most: int) -> float:
+    text = _single(values, name)
+    cells = 0.0 if text is None else parse_number(name, text)
+    if not (0 <= cells <= most / 4 and (2 * cells).is_integer()):
+        raise ParameterError(name, found=text, expected=f"0 to {most // 4} in steps of 0.5")
+    return cells
+
+
+def _method(values: Mapping[str, tuple[str, ...]], name: str) -> str | None:
+    text = _single(values, name)
+    if text is not None and text not in METHODS:
+        raise ParameterError(name, found=text[:40], expected=f"one of {', '.join(METHODS)}")
+    return text
+
+
+def _algorithm(values: Mapping[str, tuple[str, ...]]) -> Algorithm | None:
+    name, params = _single(values, "algorithm"), _single(values, "algorithm_params")
+    if name is None and params is not None:
+        raise ParameterError("algorithm_params", found=params[:40], expected="nothing, without an algorithm")
+    return None if name is None else parse_algorithm(name, params)
+
+
+def _colors(values: Mapping[str, tuple[str, ...]]) -> Colors | None:
+    """Colours from a name or from JSON, with those of values beyond the range."""
+    name, text = _single(values, "colormap_name"), _single(values, "colormap")
+    if name is not None and text is not None:
+        raise ParameterError("colormap", found=text[:40], expected="nothing beside colormap_name")
+    if name is not None and name not in colormaps.names():
+        expected = "one of rio-tiler's colormaps, such as viridis"
+        raise ParameterError("colormap_name", found=name[:40], expected=expected)
+    colors: Colors | None = None if text is None else parse_colormap(text)
+    if name is not None:
+        colors = Ramp(name)
+    ends = {key: _single(values, key) for key in ("belowmincolor", "abovemaxcolor")}
+    given = {key: parse_color(key, color) for key, color in ends.items() if color is not None}
+    if not given:
+        return colors
+    if not isinstance(colors, Ramp | None):
+        raise ParameterError(next(iter(given)), found="classes", expected="a ramp of colours, which has a range")
+    shades = GREY.shades if colors is None else colors.shades
+    return Ramp(shades, given.get("belowmincolor"), given.get("abovemaxcolor"))
 
 
 def _names(texts: tuple[str, ...]) -> tuple[str, ...]:

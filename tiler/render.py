@@ -16,12 +16,18 @@ import numpy as np
 from PIL import Image
 
 from geozarr.errors import ParameterError
-from tiler import colormaps, png
+from tiler import png
+from tiler.colors import Ramp
+from tiler.geotiff import encode_geotiff
+from tiler.picture import GREY
 from tiler.stretch import stretch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from geozarr import Grid
     from tiler.block import Block
     from tiler.picture import Picture
 
@@ -31,6 +37,7 @@ MEDIA_TYPES = {
     "jpeg": "image/jpeg",
     "webp": "image/webp",
     "npy": "application/x-binary",  # as TiTiler names it
+    "tif": "image/tiff; application=geotiff",
 }
 _QUALITY = 85  # JPEG and WebP; below it edges of land cover classes visibly fray
 _WHITE = 255
@@ -48,24 +55,29 @@ class Image8:
         False where nothing is shown.
     table : ndarray of uint8, shape (256, 4), or None
         Colours of a single band.
+    is_smooth : bool
+        True where neighbouring indexes are neighbouring colours.
     """
 
     pixels: NDArray[np.uint8]
     opaque: NDArray[np.bool_]
     table: NDArray[np.uint8] | None = None
+    is_smooth: bool = True
 
 
-def render(block: Block, picture: Picture, image_format: str | None) -> tuple[bytes, str]:
-    """Encode a block as an image, or as numbers.
+def render(block: Block, picture: Picture, image_format: str | None, grid: Callable[[], Grid]) -> tuple[bytes, str]:
+    """Encode what a picture shows as an image, or as numbers.
 
     Parameters
     ----------
     block : Block
-        Values and mask of the picture's bands.
+        Values and mask of the picture, as `tiler.compute.compute` returns them.
     picture : Picture
         Ranges and colours.
     image_format : str or None
         A key of `MEDIA_TYPES`; None means JPEG where every pixel is valid, else PNG.
+    grid : callable
+        Tells where the pixels are, for formats that say so.
 
     Returns
     -------
@@ -77,12 +89,14 @@ def render(block: Block, picture: Picture, image_format: str | None) -> tuple[by
     Raises
     ------
     ParameterError
-        If there is no such format.
+        If there is no such format, or it cannot hold the data type.
     """
     if image_format is not None and image_format not in MEDIA_TYPES:
         raise ParameterError("format", found=image_format, expected=f"one of {', '.join(MEDIA_TYPES)}")
-    if image_format == "npy":
-        return encode_npy(block, picture), MEDIA_TYPES["npy"]
+    if image_format in ("npy", "tif"):
+        values, mask = to_numbers(block, picture)
+        data = encode_npy(values, mask) if image_format == "npy" else encode_geotiff(values, mask, picture, grid())
+        return data, MEDIA_TYPES[image_format]
     image = to_image(block, picture)
     chosen = image_format or ("jpeg" if _is_opaque(image) else "png")
     encode = {"png": _encode_png, "webp": _encode_webp}.get(chosen, _encode_jpeg)
@@ -91,11 +105,34 @@ def render(block: Block, picture: Picture, image_format: str | None) -> tuple[by
 
 def to_image(block: Block, picture: Picture) -> Image8:
     """Scale values to 8 bits. A pixel of several bands is shown where any of them is valid, as in rio-tiler."""
+    shown = _shown(block) if picture.is_masked else np.broadcast_to(np.True_, block.mask.shape[1:])
+    if len(block.values) == 1:
+        colors = picture.colors or GREY
+        pixels, opaque = colors.pixels(block.values[0], shown, picture.ranges[0] if picture.ranges else None)
+        return Image8(pixels[np.newaxis], opaque, colors.table, isinstance(colors, Ramp))
     pixels = to_bytes(block, picture.ranges)
-    table = None if picture.colormap is None else colormaps.table(picture.colormap)
-    if table is None and len(pixels) == 1:
-        table = colormaps.grey()
-    return Image8(pixels, _shown(block), table)
+    return Image8(pixels if picture.formula is None else picture.formula(pixels), shown)
+
+
+def to_numbers(block: Block, picture: Picture) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return values as they are; as bytes where there are ranges, and red, green and blue where there are colours.
+
+    Returns
+    -------
+    values : ndarray, shape (band, row, col)
+        Numbers.
+    mask : ndarray of bool, shape (row, col)
+        True where any band is valid.
+    """
+    mask = _shown(block)
+    if picture.colors is not None:
+        image = to_image(block, picture)
+        colors = picture.colors.table[image.pixels[0]]
+        return np.moveaxis(colors[..., :3], -1, 0), image.opaque & mask & (colors[..., 3] > 0)
+    if picture.ranges or picture.formula is not None:
+        values = to_bytes(block, picture.ranges)
+        return values if picture.formula is None else picture.formula(values), mask
+    return block.values, mask
 
 
 def _shown(block: Block) -> NDArray[np.bool_]:
@@ -125,18 +162,11 @@ def to_bytes(block: Block, ranges: tuple[tuple[float, float], ...]) -> NDArray[n
     return np.stack([stretch(values, *ends) for values, ends in zip(block.values, ranges, strict=True)])
 
 
-def encode_npy(block: Block, picture: Picture) -> bytes:
+def encode_npy(values: NDArray[Any], valid: NDArray[np.bool_]) -> bytes:
     """Write numbers as rio-tiler and TiTiler do: the bands, and after them one mask band of the same data type.
 
-    The mask holds the greatest number of the data type where any band is valid, and the least where none is. Values
-    are as stored, unless the picture has ranges (bytes) or a colormap (red, green, blue).
+    The mask holds the greatest number of the data type where the cell is valid, and the least where it is not.
     """
-    values, valid = block.values, _shown(block)
-    if picture.colormap is not None:
-        colors = colormaps.table(picture.colormap)[to_bytes(block, picture.ranges)[0]]
-        values, valid = np.moveaxis(colors[..., :3], -1, 0), valid & (colors[..., 3] > 0)
-    elif picture.ranges:
-        values = to_bytes(block, picture.ranges)
     least, greatest = _extremes(values.dtype)
     mask = np.where(valid, greatest, least).astype(values.dtype)
     buffer = io.BytesIO()
@@ -157,7 +187,7 @@ def _encode_png(image: Image8) -> bytes:
     if image.table is not None:
         indexed = _with_transparent_index(image, image.table)
         if indexed is not None:
-            return png.encode_palette(*indexed)
+            return png.encode_palette(*indexed, is_smooth=image.is_smooth)
         return png.encode_colors(np.moveaxis(_rgba(image), -1, 0))
     if image.opaque.all():
         return png.encode_colors(image.pixels)

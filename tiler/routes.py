@@ -30,8 +30,10 @@ _PAGE_POLICY = (
 
 async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str, x: str, y: str) -> Response:
     """Answer with a map tile; `x` is the column, and `y` the row with the format that may follow it."""
-    wish = parameters.parse_wish(parameters.parse_query(_query(request), parameters.PICTURE))
-    row, image_format = parameters.parse_row(y)
+    values = parameters.parse_query(_query(request), parameters.TILE)
+    wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
+    row, scale, image_format = parameters.parse_row(y)
+    sampling = parameters.parse_sampling(values, most=desk.settings.max_side, scale=scale)
     col = parameters.parse_whole("x", x)
 
     async def find(opened: Opened) -> Answer:
@@ -45,6 +47,7 @@ async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str
             image_format=image_format,
             wish=wish,
             positions=await desk.positions(request, opened, wish),
+            sampling=sampling,
         )
 
     return await desk.answer(request, dataset, find)
@@ -83,9 +86,10 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def tilejson(request: Request, dataset: str, tms: str) -> Response:
         """Describe the tiles of a dataset as TileJSON 3.0; parameters go on to the tiles' addresses."""
-        values = parameters.parse_query(_query(request), parameters.PICTURE)
+        values = parameters.parse_query(_query(request), parameters.TILE)
+        parameters.parse_sampling(values, most=desk.settings.max_side)
         text = urlencode([(name, text) for name, texts in values.items() for text in texts], safe=",")
-        wish = parameters.parse_wish(values)
+        wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
 
         async def find(opened: Opened) -> Answer:
             tileset = await desk.tileset(request, opened, tms)
@@ -119,7 +123,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         code = values.get("coord_crs", (None,))[0]
         crs_code = None if code is None else parameters.parse_crs_code(code)
         x, y = parameters.parse_number("lon", lon), parameters.parse_number("lat", lat)
-        wish = parameters.parse_wish(values)
+        wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
 
         async def find(opened: Opened) -> Answer:
             positions = await desk.positions(request, opened, wish)
@@ -189,9 +193,9 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     _route(api, "/{dataset}/dimensions", dimensions)
     _route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
     _route(api, "/{dataset}/point/{rest:path}", malformed_point, is_documented=False)
-    _route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.PICTURE)
+    _route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.TILE)
     _route(api, "/{dataset}/tiles/{tms}/{rest:path}", malformed_tile, is_documented=False)
-    _route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.PICTURE)
+    _route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.TILE)
     _route(api, "/{dataset}/map", map_page, parameters.PICTURE)
     _route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE)
     if desk.settings.expose_zarr:

@@ -23,24 +23,31 @@ from tiler import picture as picture_module
 from tiler.cache import BoundedCache
 from tiler.catalog import Catalog
 from tiler.chunks import chunk_cache
+from tiler.compute import compute
+from tiler.ground import cell_size_on_ground
 from tiler.pyramid import read_pyramid
 from tiler.raw import RawStore
 from tiler.render import render
+from tiler.sampling import grown
 from tiler.select import Tileset, own_tms
-from tiler.source import PyramidSource, ReadLimits, available_levels
+from tiler.source import PyramidSource, ReadLimits, available_levels, empty_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from geozarr import CRS
+    from geozarr import CRS, Grid
     from geozarr.stores import Store
     from geozarr.tms import TileMatrixSet
-    from tiler.picture import Wish
+    from tiler.block import Block
+    from tiler.picture import Picture, Wish
+    from tiler.sampling import Sampling
     from tiler.settings import Settings
 
 DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
-DRAWING = "1"  # part of every tag: raised when the same request comes to draw other bytes
+DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
 _OPEN_DATASETS = 64
+NUMBERS = ("npy", "tif")  # formats of values, which need no colours
+NOWHERE = (0.0, 0.0)  # size on the ground of cells where it does not matter
 _ENTRY_BYTES = 256  # what an entry of the tile cache costs beside its bytes
 
 
@@ -167,6 +174,7 @@ class Service:
         image_format: str | None,
         wish: Wish,
         positions: Mapping[str, int],
+        sampling: Sampling,
     ) -> Answer:
         """Find a tile.
 
@@ -186,25 +194,77 @@ class Service:
             What to show.
         positions : mapping of str to int
             What its selectors choose, from `PyramidSource.positions`.
+        sampling : Sampling
+            How to sample it.
 
         Raises
         ------
         UnknownNameError, TileOutsideLimitsError
             If the matrix, a variable or the tile does not exist.
         ParameterError
-            If the wish does not fit the dataset.
+            If the wish does not fit the dataset, or the picture would be too large.
         """
-        pyramid = opened.source.pyramid
-        compose = picture_module.values_of if image_format == "npy" else picture_module.compose
-        picture = compose(pyramid, wish, positions)
-        bands = picture.bands
-        choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
-        key = ("tile", opened.name, opened.version, tileset.tms.id, matrix_id, row, col, image_format, wish)
+        picture = _composed(opened, wish, positions, image_format)
+        choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(picture.bands))
+        key = ("tile", opened.name, opened.version, tileset.tms.id, matrix_id, row, col, image_format, wish, sampling)
 
-        def make() -> tuple[bytes, str]:
-            return self._tiles.get(key, lambda: render(opened.source.read(choice, bands), picture, image_format))
+        def target() -> Grid:
+            tms = tileset.tms
+            return sampling.target(tms.matrix_grid(matrix_id).crop(tms.tile_window(matrix_id, row=row, col=col)))
 
-        return Answer(_tag(key), make, lambda: self._tiles.peek(key))
+        if sampling.is_plain and picture.algorithm is None:
+
+            def draw() -> tuple[bytes, str]:
+                return _drawn(opened.source.read(choice, picture.bands), picture, image_format, target)
+        else:
+            grid = target()
+            self._require_side(grid)
+
+            def draw() -> tuple[bytes, str]:
+                return _drawn_on(opened.source, picture, sampling, image_format, grid)
+
+        return Answer(_tag(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key))
+
+    def picture(
+        self,
+        opened: Opened,
+        grid: Grid,
+        *,
+        image_format: str | None,
+        wish: Wish,
+        positions: Mapping[str, int],
+        sampling: Sampling,
+    ) -> Answer:
+        """Find a picture of any grid.
+
+        Parameters
+        ----------
+        opened : Opened
+            The dataset.
+        grid : Grid
+            Its pixels.
+        image_format, wish, positions, sampling : str or None, Wish, mapping, Sampling
+            As for a tile.
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            As for a tile.
+        """
+        self._require_side(grid)
+        picture = _composed(opened, wish, positions, image_format)
+        key = ("picture", opened.name, opened.version, grid, image_format, wish, sampling)
+
+        def draw() -> tuple[bytes, str]:
+            return _drawn_on(opened.source, picture, sampling, image_format, grid)
+
+        return Answer(_tag(key), draw)
+
+    def _require_side(self, grid: Grid) -> None:
+        most = self.settings.max_side
+        if max(grid.shape) > most:
+            found = f"{grid.width} x {grid.height}"
+            raise ParameterError("size", found=found, expected=f"at most {most} pixels a side")
 
     def tilejson(
         self, opened: Opened, tileset: Tileset, *, wish: Wish, positions: Mapping[str, int], query: str
@@ -315,6 +375,35 @@ class Service:
         """Find the names of the colormaps."""
         names = colormaps.names()
         return _document(("colormaps", names), {"colorMaps": list(names)})
+
+
+def _composed(opened: Opened, wish: Wish, positions: Mapping[str, int], image_format: str | None) -> Picture:
+    """Settle what is shown: numbers need neither ranges nor colours."""
+    compose = picture_module.values_of if image_format in NUMBERS else picture_module.compose
+    return compose(opened.source.pyramid, wish, positions)
+
+
+def _drawn(block: Block, picture: Picture, image_format: str | None, grid: Callable[[], Grid]) -> tuple[bytes, str]:
+    """Draw what has been read; where it lies matters to some formats alone."""
+    return render(compute(block, picture, NOWHERE), picture, image_format, grid)
+
+
+def _drawn_on(
+    source: PyramidSource,
+    picture: Picture,
+    sampling: Sampling,
+    image_format: str | None,
+    grid: Grid,
+) -> tuple[bytes, str]:
+    """Read and draw the pixels of a grid."""
+    around = 0 if picture.algorithm is None else picture.algorithm.buffer
+    target = grown(grid, around)
+    block = source.read_grid(target, picture.bands, method=sampling.method)
+    if block is None:
+        block = empty_block(target.shape, picture.bands)
+    cell_size = NOWHERE if picture.algorithm is None else cell_size_on_ground(grid)
+    block = compute(block, picture, cell_size)
+    return render(block, picture, image_format, lambda: grid)
 
 
 def _tileset(opened: Opened, tms_id: str) -> Tileset:

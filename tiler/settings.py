@@ -58,6 +58,12 @@ class Settings:
         links start at the root of whatever host is asked.
     chunk_cache_bytes, tile_cache_bytes : int
         Bounds of the cache of decoded chunks and of the cache of encoded tiles; 0 keeps nothing.
+    max_side : int
+        Pixels of a picture's longer side.
+    max_body : int
+        Bytes of a request's body, where it has one.
+    expressions : bool
+        Compute expressions for clients.
     chunks_per_read, decoded_bytes_per_read : int
         What one tile or point may cost.
     renders_running, renders_waiting, renders_of_client : int
@@ -81,6 +87,9 @@ class Settings:
     base_url: str = ""
     chunk_cache_bytes: int = 256 * 2**20
     tile_cache_bytes: int = 256 * 2**20
+    max_side: int = 1024
+    max_body: int = 2**20
+    expressions: bool = False
     chunks_per_read: int = 64
     decoded_bytes_per_read: int = 256 * 2**20
     renders_running: int = Bounds.running
@@ -102,6 +111,8 @@ class Settings:
         for name, least in (
             ("chunk_cache_bytes", 0),
             ("tile_cache_bytes", 0),
+            ("max_side", 1),
+            ("max_body", 1),
             ("chunks_per_read", 1),
             ("decoded_bytes_per_read", 1),
             ("renders_running", 1),
@@ -114,8 +125,9 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ParameterError(name, found=value, expected=f"a whole number of at least {least}")
-        if not isinstance(self.expose_zarr, bool):
-            raise ParameterError("expose_zarr", found=self.expose_zarr, expected="True or False")
+        for name in ("expressions", "expose_zarr"):
+            if not isinstance(getattr(self, name), bool):
+                raise ParameterError(name, found=getattr(self, name), expected="True or False")
 
     @property
     def admission(self) -> Bounds:
@@ -149,7 +161,7 @@ def from_environment(datasets: tuple[Dataset, ...], environ: Mapping[str, str] |
             raise ParameterError("environment variable", found=key, expected=expected)
         if field.name == "base_url":
             values[field.name] = text
-        elif field.name == "expose_zarr":
+        elif field.name in ("expressions", "expose_zarr"):
             if text not in ("0", "1"):
                 raise ParameterError(key, found=text, expected="0 or 1")
             values[field.name] = text == "1"

@@ -170,12 +170,12 @@ class PyramidSource:
         masks = [self._mask_band(band) for band in bands]
         self._require_affordable(level, window, inside, [*bands, *filter(None, masks)])
         if inside.is_empty:
-            return _empty(window.shape, bands)
+            return empty_block(window.shape, bands)
         read = [self._read_valid(level, inside, band, partner) for band, partner in zip(bands, masks, strict=True)]
         if inside == window:
             values = [cells.astype(_common_dtype(bands), copy=False) for cells, _ in read]
             return Block(_stacked(values), _stacked([valid for _, valid in read]))
-        block = _empty(window.shape, bands)
+        block = empty_block(window.shape, bands)
         place = inside.relative_to(window).slices
         for index, (cells, valid) in enumerate(read):
             block.values[(index, *place)] = cells
@@ -251,7 +251,7 @@ class PyramidSource:
             return Block(block.values[cells], block.mask[cells])
         self._require_cells(choice.target.shape, len(bands))
         if choice.window.is_empty:
-            return _empty(choice.target.shape, bands)
+            return empty_block(choice.target.shape, bands)
         levels = self.pyramid.levels
         if method is None:
             is_shrunk = choice.shrink > _RESAMPLED
@@ -262,7 +262,7 @@ class PyramidSource:
         if choice.part == choice.target.window:
             return resample.resample(block, source, choice.target, method=method)
         part = resample.resample(block, source, choice.target.crop(choice.part), method=method)
-        whole = _empty(choice.target.shape, bands)
+        whole = empty_block(choice.target.shape, bands)
         place = (slice(None), *choice.part.slices)
         whole.values[place], whole.mask[place] = part.values, part.mask
         return whole
@@ -400,7 +400,7 @@ class PyramidSource:
             raise LimitError("decoded bytes of a read", allowed=self._limits.decoded_bytes, found=decoded)
 
 
-def _empty(shape: tuple[int, int], bands: Sequence[Band]) -> Block:
+def empty_block(shape: tuple[int, int], bands: Sequence[Band]) -> Block:
     """Make a block that holds nothing valid."""
     values = np.zeros((len(bands), *shape), _common_dtype(bands))
     return Block(values, np.zeros(values.shape, bool))

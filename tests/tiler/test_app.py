@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from geozarr import crs, errors
 from geozarr.errors import GeoZarrError
-from tiler import colormaps
+from tiler import colormaps, parameters
 from tiler.app import create_app
 from tiler.http import STATUS
 from tiler.settings import Dataset, Settings
@@ -219,9 +219,7 @@ def test_a_point_has_the_stored_values(client: TestClient, stores: dict[str, Any
 
 def test_the_index_lists_datasets_and_maps(client: TestClient, stores: dict[str, Any]) -> None:
     found = client.get("/").json()["datasets"]
-    assert {item["name"]: item["map"] for item in found} == {
-        name: f"/{name}/map" for name in stores
-    }
+    assert {item["name"]: item["map"] for item in found} == {name: f"/{name}/map" for name in stores}
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -251,7 +249,7 @@ BAD = [
     f"/count/{TILES}/10/1/2/3",
     f"/count/{TILES}/10/1%2F2/3",
     f"/count/{TILES}/01/0/0",
-    f"/count/{TILES}/10/{COL}/{ROW}.tif",
+    f"/count/{TILES}/10/{COL}/{ROW}.gif",
     f"/count/{TILES}/10/{COL}/{ROW}.",
     f"/count/{TILES}/10/{COL}/{ROW}?url=http://127.0.0.1/",
     f"/count/{TILES}/10/{COL}/{ROW}?variable=",
@@ -558,10 +556,9 @@ def test_openapi_documents_every_endpoint_and_parameter(client: TestClient) -> N
         "/colorMaps/{name}",
     }
     tile = document["paths"]["/{dataset}/tiles/{tms}/{z}/{x}/{y}"]["get"]["parameters"]
-    known = {"variable", "bidx", "sel", "rescale", "colormap_name"}
-    assert {item["name"] for item in tile if item["in"] == "query"} == known
+    assert {item["name"] for item in tile if item["in"] == "query"} == {item.name for item in parameters.TILE}
     point = document["paths"]["/{dataset}/point/{lon},{lat}"]["get"]["parameters"]
-    assert {item["name"] for item in point if item["in"] == "query"} == {"variable", "bidx", "sel", "coord_crs"}
+    assert {item["name"] for item in point if item["in"] == "query"} == {item.name for item in parameters.POINT}
 
 
 def test_importing_the_service_loads_no_heavy_package() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from geozarr.errors import ParameterError
 from tiler import parameters
+from tiler.colors import Ramp
 from tiler.dimensions import Selector
 from tiler.picture import Wish
 
@@ -21,7 +22,7 @@ def test_nothing_asked_is_an_empty_wish() -> None:
 
 
 def test_repeated_and_comma_separated_values_are_the_same() -> None:
-    expected = Wish(("red", "green", "blue"), (1, 2), ((0.0, 255.0), (-1.5, 20.0)), "viridis")
+    expected = Wish(("red", "green", "blue"), (1, 2), ((0.0, 255.0), (-1.5, 20.0)), Ramp("viridis"))
     ranges = "rescale=0,255&rescale=-1.5,2e1&colormap_name=viridis"
     assert wish(f"variable=red,green,blue&bidx=1,2&{ranges}") == expected
     assert wish(f"variable=red&bidx=1&variable=green&variable=blue&bidx=2&{ranges}") == expected
@@ -134,13 +135,20 @@ def test_other_numbers_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("7", (7, None)), ("0.png", (0, "png")), ("12.jpeg", (12, "jpeg")), ("3.npy", (3, "npy"))],
+    [
+        ("7", (7, 1, None)),
+        ("0.png", (0, 1, "png")),
+        ("12.jpeg", (12, 1, "jpeg")),
+        ("3.npy", (3, 1, "npy")),
+        ("3@2x", (3, 2, None)),
+        ("3@4x.tif", (3, 4, "tif")),
+    ],
 )
-def test_a_row_may_carry_a_format(text: str, expected: tuple[int, str | None]) -> None:
+def test_a_row_may_carry_a_scale_and_a_format(text: str, expected: tuple[int, int, str | None]) -> None:
     assert parameters.parse_row(text) == expected
 
 
-@pytest.mark.parametrize("text", ["7.", "7.tif", "7.PNG", "7.png.png", ".png", "7png", "-7.png"])
+@pytest.mark.parametrize("text", ["7.", "7.gif", "7@", "7@0x", "7@5x", "7@2", "7@2x@2x", "7.png@2x", "7.PNG", "7.png.png", ".png", "7png", "-7.png"])
 def test_other_formats_are_refused(text: str) -> None:
     with pytest.raises(ParameterError):
         parameters.parse_row(text)

@@ -8,6 +8,7 @@ import pytest
 
 from geozarr import store
 from geozarr.errors import ParameterError, UnknownNameError
+from tiler.colors import Ramp
 from tiler.dimensions import parse_selectors
 from tiler.picture import Wish, compose, values_of
 from tiler.pyramid import Pyramid, Statistics, open_pyramid
@@ -24,16 +25,16 @@ def with_statistics(pyramid: Pyramid, statistics: Statistics | None) -> Pyramid:
 def test_bytes_are_shown_as_they_are(stores: dict[str, Any]) -> None:
     picture = compose(pyramid_of(stores["colour"]), Wish())
     assert [band.name for band in picture.bands] == ["red", "green", "blue"]
-    assert (picture.ranges, picture.colormap) == ((), None)
+    assert (picture.ranges, picture.colors) == ((), None)
     single = compose(pyramid_of(stores["colour"]), Wish(("green",)))
-    assert (single.ranges, single.colormap) == ((), None)
+    assert (single.ranges, single.colors) == ((), None)
 
 
 def test_other_values_are_stretched_over_the_stored_percentiles(stores: dict[str, Any]) -> None:
     values = stores["height"].array("10", "height")
     low, high = np.percentile(values[~np.isnan(values)].astype(float), (2, 98))
-    picture = compose(pyramid_of(stores["height"]), Wish(colormap="viridis"))
-    assert (picture.ranges, picture.colormap) == (((low, high),), "viridis")
+    picture = compose(pyramid_of(stores["height"]), Wish(colors=Ramp("viridis")))
+    assert (picture.ranges, picture.colors) == (((low, high),), Ramp("viridis"))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_one_range_serves_all_bands(stores: dict[str, Any]) -> None:
 
 def test_numbers_are_left_alone_unless_asked(stores: dict[str, Any]) -> None:
     assert values_of(pyramid_of(stores["height"]), Wish()).ranges == ()
-    assert values_of(pyramid_of(stores["height"]), Wish()).colormap is None
-    assert values_of(pyramid_of(stores["count"]), Wish(colormap="viridis")).ranges == ((0, 65535),)
+    assert values_of(pyramid_of(stores["height"]), Wish()).colors is None
+    assert values_of(pyramid_of(stores["count"]), Wish(colors=Ramp("viridis"))).ranges == ((0, 65535),)
     assert len(values_of(pyramid_of(stores["stack"]), Wish(("data",), (1, 2))).bands) == 2
 
 
@@ -72,8 +73,7 @@ def test_numbers_are_left_alone_unless_asked(stores: dict[str, Any]) -> None:
         ("stack", Wish(("data",), (4,)), "bidx"),
         ("colour", Wish(("red", "green", "blue"), (1, 1)), "variable"),
         ("colour", Wish(ranges=((0, 1), (0, 1))), "rescale"),
-        ("colour", Wish(colormap="viridis"), "colormap_name"),
-        ("height", Wish(colormap="nothing"), "colormap_name"),
+        ("colour", Wish(colors=Ramp("viridis")), "colormap_name"),
     ],
 )
 def test_a_wish_that_does_not_fit_names_its_parameter(

@@ -5,21 +5,35 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 from rio_tiler.models import ImageData
 
+from geozarr import crs
 from geozarr.errors import ParameterError
+from geozarr.grid import Grid
 from tiler import colormaps
+from tiler import render as render_module
 from tiler.block import Block
+from tiler.colors import Colors, Ramp, parse_colormap
 from tiler.picture import Picture
-from tiler.render import MEDIA_TYPES, render, to_bytes
+from tiler.render import MEDIA_TYPES, to_bytes
 
 
-def picture(ranges: Any = (), colormap: str | None = None) -> Picture:
-    return Picture((), tuple(ranges), colormap)
+def picture(ranges: Any = (), colors: Colors | None = None, **more: Any) -> Picture:
+    return Picture((), tuple(ranges), colors, **more)
+
+
+def grid_of(shape: tuple[int, int]) -> Grid:
+    return Grid(shape, Affine(30.0, 0.0, 500_000.0, 0.0, -30.0, 4_000_000.0), crs.from_code("EPSG:32613"))
+
+
+def render(block: Block, what: Picture, image_format: str | None) -> tuple[bytes, str]:
+    return render_module.render(block, what, image_format, lambda: grid_of(block.values.shape[1:]))
 
 
 def block_of(values: np.ndarray, mask: np.ndarray | bool = True) -> Block:
@@ -52,7 +66,7 @@ def test_missing_numbers_and_infinities_make_no_warning() -> None:
 
 @pytest.mark.parametrize("colormap", ["viridis", "gray", "terrain"])
 def test_a_palette_png_has_the_colours_of_the_table(colormap: str) -> None:
-    data, media_type = render(block_of(RAMP), picture(colormap=colormap), "png")
+    data, media_type = render(block_of(RAMP), picture(colors=Ramp(colormap)), "png")
     image = opened(data)
     assert (media_type, image.mode) == ("image/png", "P")
     assert np.array_equal(np.asarray(image.convert("RGBA")), colormaps.table(colormap)[RAMP])
@@ -61,7 +75,7 @@ def test_a_palette_png_has_the_colours_of_the_table(colormap: str) -> None:
 def test_a_masked_palette_png_keeps_every_colour_and_is_transparent_where_masked() -> None:
     values = RAMP % 255  # 255 is free for what is masked
     mask = RAMP % 3 != 0
-    image = opened(render(block_of(values, mask), picture(colormap="viridis"), "png")[0])
+    image = opened(render(block_of(values, mask), picture(colors=Ramp("viridis")), "png")[0])
     assert image.mode == "P"
     pixels = np.asarray(image.convert("RGBA"))
     assert np.array_equal(pixels[mask], colormaps.table("viridis")[values[mask]])
@@ -71,18 +85,17 @@ def test_a_masked_palette_png_keeps_every_colour_and_is_transparent_where_masked
 def test_all_256_colours_and_transparency_together_become_rgba() -> None:
     values = np.concatenate([RAMP, RAMP])
     mask = np.concatenate([np.ones((16, 16), bool), np.zeros((16, 16), bool)])
-    image = opened(render(block_of(values, mask), picture(colormap="viridis"), "png")[0])
+    image = opened(render(block_of(values, mask), picture(colors=Ramp("viridis")), "png")[0])
     assert image.mode == "RGBA"
     pixels = np.asarray(image)
     assert np.array_equal(pixels[:16], colormaps.table("viridis")[RAMP])
     assert (pixels[16:] == 0).all()
 
 
-def test_a_table_with_its_own_transparency_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_with_its_own_transparency_keeps_it() -> None:
     table = colormaps.table("viridis").copy()
     table[:, 3] = np.arange(256)
-    monkeypatch.setattr(colormaps, "table", lambda _: table)
-    data, media_type = render(block_of(RAMP), picture(colormap="any"), None)
+    data, media_type = render(block_of(RAMP), picture(colors=Ramp(table.tobytes())), None)
     assert media_type == "image/png"
     assert np.array_equal(np.asarray(opened(data).convert("RGBA")), table[RAMP])
 
@@ -132,8 +145,8 @@ def test_webp_keeps_transparency() -> None:
 
 
 def test_without_a_format_a_full_tile_is_jpeg_and_a_masked_one_png() -> None:
-    assert render(block_of(RAMP), picture(colormap="gray"), None)[1] == "image/jpeg"
-    assert render(block_of(RAMP, RAMP > 0), picture(colormap="gray"), None)[1] == "image/png"
+    assert render(block_of(RAMP), picture(colors=Ramp("gray")), None)[1] == "image/jpeg"
+    assert render(block_of(RAMP, RAMP > 0), picture(colors=Ramp("gray")), None)[1] == "image/png"
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
@@ -152,12 +165,46 @@ def test_npy_applies_a_range_and_a_colormap_where_asked() -> None:
     scaled = np.load(io.BytesIO(render(block_of(values), picture([(0.0, 510.0)]), "npy")[0]))
     assert (scaled.dtype, scaled.shape) == (np.uint8, (2, 16, 16))
     assert np.array_equal(scaled[0], RAMP)
-    coloured = np.load(io.BytesIO(render(block_of(values), picture([(0.0, 510.0)], "viridis"), "npy")[0]))
+    coloured = np.load(io.BytesIO(render(block_of(values), picture([(0.0, 510.0)], Ramp("viridis")), "npy")[0]))
     assert np.array_equal(np.moveaxis(coloured[:3], 0, -1), colormaps.table("viridis")[RAMP][..., :3])
     assert (coloured[3] == 255).all()
 
 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ParameterError) as caught:
-        render(block_of(RAMP), picture(), "tif")
+        render(block_of(RAMP), picture(), "gif")
     assert caught.value.parameter == "format"
+
+
+def test_classes_are_a_palette_that_shows_what_has_a_colour() -> None:
+    values = np.array([[1, 2, 3], [3, 2, 900]], np.int32)
+    mask = np.array([[True, True, False], [True, True, True]])
+    colors = parse_colormap('{"1": "#ff0000", "3": [0, 0, 255, 128]}')
+    image = opened(render(block_of(values, mask), picture(colors=colors), "png")[0])
+    assert image.mode == "P"
+    clear, red, blue = [0, 0, 0, 0], [255, 0, 0, 255], [0, 0, 255, 128]
+    assert np.asarray(image.convert("RGBA")).tolist() == [[red, clear, clear], [blue, clear, clear]]
+
+
+def test_what_is_missing_is_shown_like_other_values_where_no_mask_is_wanted() -> None:
+    image = opened(render(block_of(RAMP, RAMP > 10), picture(is_masked=False), "png")[0])
+    assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 0], RAMP)
+    assert (np.asarray(image.convert("RGBA"))[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", "float64"])
+def test_a_geotiff_has_the_values_their_place_and_what_is_missing(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(0, 100, (2, 30, 40)).astype(dtype)
+    shown = np.random.default_rng(1).random((30, 40)) < 0.6
+    data, media_type = render(Block(values, np.stack([shown, shown])), picture(), "tif")
+    assert media_type.startswith("image/tiff")
+    with rasterio.MemoryFile(data) as file, file.open() as dataset:
+        assert (dataset.crs.to_epsg(), dataset.transform) == (32613, grid_of((30, 40)).transform)
+        found = dataset.read(masked=True)
+        if dtype.startswith("float"):
+            assert (dataset.count, np.isnan(dataset.nodata)) == (2, True)
+            assert np.array_equal(np.ma.getmaskarray(found)[0], ~shown)
+        else:
+            assert (dataset.count, dataset.colorinterp[2].name) == (3, "alpha")
+            assert np.array_equal(dataset.read(3), np.where(shown, 255, 0).astype(found.dtype))
+        assert np.array_equal(dataset.read()[:2][:, shown], values[:, shown].astype(found.dtype))
