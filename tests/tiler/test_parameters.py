@@ -148,7 +148,24 @@ def test_a_row_may_carry_a_scale_and_a_format(text: str, expected: tuple[int, in
     assert parameters.parse_row(text) == expected
 
 
-@pytest.mark.parametrize("text", ["7.", "7.gif", "7@", "7@0x", "7@5x", "7@2", "7@2x@2x", "7.png@2x", "7.PNG", "7.png.png", ".png", "7png", "-7.png"])
+BAD_ROWS = (
+    "7.",
+    "7.gif",
+    "7@",
+    "7@0x",
+    "7@5x",
+    "7@2",
+    "7@2x@2x",
+    "7.png@2x",
+    "7.PNG",
+    "7.png.png",
+    ".png",
+    "7png",
+    "-7.png",
+)
+
+
+@pytest.mark.parametrize("text", BAD_ROWS)
 def test_other_formats_are_refused(text: str) -> None:
     with pytest.raises(ParameterError):
         parameters.parse_row(text)
