@@ -17,6 +17,8 @@ from tiler import select
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from geozarr import CRS
     from geozarr.tms import TileMatrix
     from tiler.block import Block
@@ -212,3 +214,102 @@ def _json_value(value: np.generic) -> Any:
     """Return a number; infinities, which JSON lacks, as Zarr spells them."""
     number = value.item()
     return number if math.isfinite(number) else cf.encode_fill_value(number, np.dtype(value.dtype))
+
+
+_SAMPLES = 33  # points a side of a grid, as `select.transform_bounds` takes them
+_NOISE = 1e-9  # degrees, 0.1 mm on the ground: rounding of a transformation
+_GAP = 45.0  # degrees; longitudes of samples lie closer, but about a pole, which is looked for by itself
+
+
+def geojson_bounds(pyramid: Pyramid) -> Bounds | None:
+    """Box of a pyramid's data in degrees, its west above its east where it crosses the antimeridian (RFC 7946, 5.2).
+
+    Longitudes of 0 to 360 are brought to -180 to 180. What leaves no gap of 45 degrees goes all around the Earth,
+    unless its longitudes are known not to.
+
+    Returns
+    -------
+    Bounds or None
+        None for a pyramid that is not on the Earth.
+    """
+    levels = pyramid.levels
+    if not levels.crs.is_earth:
+        return None
+    box = geographic_bounds(pyramid)
+    south, north = max(box.ymin, -90.0), min(box.ymax, 90.0)
+    if pyramid.data_bounds is not None:
+        return Bounds(box.xmin, south, box.xmax, north)
+    for latitude in (-90.0, 90.0):
+        pole = select.transform_point(0.0, latitude, longitude_latitude(), levels.crs)
+        if pole is not None and not levels.crs.is_geographic and _is_within(pole, levels.finest.grid.bounds):
+            return Bounds(-180.0, min(south, latitude), 180.0, max(north, latitude))
+    gap = _gap(_longitudes(pyramid))
+    if gap is None:
+        west, east = (box.xmin, box.xmax) if box.xmin >= -180 and box.xmax <= 180 else (-180.0, 180.0)
+    else:
+        west, east = gap[1], gap[0]
+    return Bounds(west, south, east, north)
+
+
+def _is_within(point: tuple[float, float], bounds: Bounds) -> bool:
+    return bounds.xmin < point[0] < bounds.xmax and bounds.ymin < point[1] < bounds.ymax
+
+
+def _longitudes(pyramid: Pyramid) -> NDArray[np.float64]:
+    """Longitudes of points all over a pyramid, sorted, from -180 to 180."""
+    levels = pyramid.levels
+    bounds = levels.finest.grid.bounds
+    x, y = np.meshgrid(np.linspace(bounds.xmin, bounds.xmax, _SAMPLES), np.linspace(bounds.ymin, bounds.ymax, _SAMPLES))
+    transformer = crs_module.transformer(levels.crs, longitude_latitude())
+    longitudes = np.asarray(transformer.transform(x.ravel(), y.ravel())[0])
+    longitudes = longitudes[np.isfinite(longitudes)]
+    is_edge = np.abs(np.abs(longitudes) - 180) < _NOISE
+    turned = np.where(np.abs(longitudes) <= 180, longitudes, (longitudes + 180) % 360 - 180)
+    return np.sort(np.where(is_edge, np.copysign(180.0, longitudes), turned))
+
+
+def _gap(longitudes: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Longitudes between which there is nothing, going east; None where there is no such gap of note."""
+    if not longitudes.size:
+        return None
+    starts, ends = longitudes, np.append(longitudes[1:], longitudes[0] + 360)
+    widest = int(np.argmax(ends - starts))
+    if ends[widest] - starts[widest] <= _GAP:
+        return None
+    start, end = float(starts[widest]), float(ends[widest])
+    # The antimeridian itself is 180 as an eastern edge, and -180 as a western one.
+    return (180.0 if start == -180 else start), (end - 360 if end >= 180 else end)
+
+
+def infogeojson(pyramid: Pyramid, description: dict[str, Any]) -> dict[str, Any]:
+    """Describe a pyramid as a GeoJSON feature.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The pyramid.
+    description : dict
+        What `info` says of it, with what the service adds.
+
+    Returns
+    -------
+    dict
+        A Feature with the box of the data as its geometry, in longitude and latitude, cut in two at the antimeridian
+        where the box crosses it; without geometry where the pyramid is not on the Earth. Its properties are the
+        description.
+
+    References
+    ----------
+    RFC 7946, 3.1.6 (order of a ring), 3.1.9 (antimeridian), 3.2 (a feature without a place), 5.2 (`bbox`).
+    """
+    feature: dict[str, Any] = {"type": "Feature", "geometry": None, "properties": description}
+    bounds = geojson_bounds(pyramid)
+    if bounds is None:
+        return feature
+    west, south, east, north = bounds
+    spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+    rings = [[[left, south], [right, south], [right, north], [left, north], [left, south]] for left, right in spans]
+    geometry: dict[str, Any] = {"type": "Polygon", "coordinates": [rings[0]]}
+    if len(rings) > 1:
+        geometry = {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}
+    return {**feature, "bbox": list(bounds), "geometry": geometry}
