@@ -29,6 +29,8 @@ def bounds_of(code: str, left: float, top: float, width: float, height: float) -
         ((-190, 10, 20, 20), (170, -10, -170, 10)),
         ((170, 10, 10, 20), (170, -10, 180, 10)),
         ((180, 10, 10, 20), (-180, -10, -170, 10)),
+        ((-190, 10, 10, 20), (170, -10, 180, 10)),
+        ((-5, 90.25, 10, 20), (-5, 70.25, 5, 90)),
         ((-180, 10, 10, 20), (-180, -10, -170, 10)),
         ((-180, 10, 350, 20), (-180, -10, 170, 10)),
         ((0, 10, 300, 20), (0, -10, -60, 10)),
@@ -75,6 +77,17 @@ def test_projected_data_across_the_antimeridian_have_west_above_east(code: str, 
     # Between samples an edge bends by at most a thousandth of the box.
     assert found.xmin == pytest.approx(min(longitudes), abs=width / 1e8)
     assert found.xmax == pytest.approx(max(longitudes) - 360, abs=width / 1e8)
+
+
+def test_rounding_at_the_antimeridian_is_no_crossing() -> None:
+    projected = Transformer.from_crs("EPSG:4326", "EPSG:3832", always_xy=True)
+    back = Transformer.from_crs("EPSG:3832", "EPSG:4326", always_xy=True)
+    left, _ = projected.transform(-180, 0)
+    assert 179.999 < back.transform(left, 0)[0] < 180  # and not -180
+    found = bounds_of("EPSG:3832", left, 1e6, 1e6, 2e6)
+    assert found is not None
+    assert found.xmin == -180
+    assert found.xmax == pytest.approx(-180 + math.degrees(1e6 / 6378137))
 
 
 def test_what_holds_a_pole_goes_all_around() -> None:

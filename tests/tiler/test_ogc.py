@@ -254,12 +254,20 @@ def test_tile_matrix_sets_are_listed_with_their_definitions(errors: Callable) ->
         assert all(errors("link.json", item) == [] for item in one["links"])
 
 
-def test_a_text_that_is_no_uri_registers_nothing() -> None:
-    odd = Tileset(UTM, replace(QUAD, uri="javascript:alert(1)/a b/c", id="a b/c"))
+@pytest.mark.parametrize(
+    "uri", ["javascript:alert(1)//local", "http://www.opengis.net/def/tilematrixset/OGC/1.0/other"]
+)
+def test_a_text_that_is_not_the_uri_of_the_set_registers_nothing(uri: str) -> None:
+    odd = Tileset(UTM, replace(QUAD, uri=uri, id="local"))
+    assert "tileMatrixSetURI" not in ogc.tileset(pyramid(UTM), odd, (), name="x", base="")
+    assert "tileMatrixSetURI" not in ogc.tilesets([odd], name="x", base="")["tilesets"][0]
+    assert "uri" not in ogc.tile_matrix_sets([odd.tms], base="")["tileMatrixSets"][0]
+
+
+def test_names_are_escaped_in_addresses() -> None:
+    odd = Tileset(UTM, replace(QUAD, id="a b/c"))
     found = ogc.tileset(pyramid(UTM), odd, (), name="x", base="")
-    assert "tileMatrixSetURI" not in found
     assert link(found, "self")["href"] == "/collections/x/map/tiles/a%20b%2Fc"
-    assert "javascript" not in json.dumps(found["links"])
 
 
 def test_a_collection_tells_where_and_when() -> None:
