@@ -114,6 +114,13 @@ export class Layers {
     frame?.layer.dispose();
   }
 
+  /** Open the store anew for the next frame. */
+  forget() {
+    this.spare?.layer.getSource().dispose();
+    this.spare?.layer.dispose();
+    this.spare = null;
+  }
+
   tileLayer({query, isLossless}, fail) {
     const suffix = isLossless ? '.png' : '';
     const source = new ImageTile({
@@ -243,10 +250,10 @@ export class Screen {
   }
 
   /** Load all tiles anew. */
-  refresh() {
-    this.front.failed = 0;
-    this.front.layer.getSource().refresh();
-    this.changed(this.front);
+  reload() {
+    this.front.key = null;
+    this.layers.forget();
+    return this.show(this.wish);
   }
 
   isDrawn() {

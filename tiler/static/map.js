@@ -23,6 +23,7 @@ const COMMON = [
   'viridis', 'magma', 'inferno', 'plasma', 'cividis', 'turbo', 'terrain', 'blues', 'greens', 'ylgn', 'ylgnbu',
   'rdylgn', 'rdbu', 'spectral', 'coolwarm',
 ];
+const THREE = ['red', 'green', 'blue']; // lists of variables
 const PHONE = '(max-width: 600px)'; // as in map.css
 
 // What is shown.
@@ -47,11 +48,6 @@ const steps = new Steps($('steps'), $('step'), {
   failed: (error) => tell(`The animation has stopped: ${error.message}.`),
 });
 
-start().catch((error) => {
-  $('title').textContent = 'This map cannot be shown';
-  tell(error.message);
-});
-
 async function start() {
   fold(window.matchMedia(PHONE).matches); // on a phone the map comes first
   $('fold').addEventListener('click', () => fold($('fold').getAttribute('aria-expanded') === 'true'));
@@ -64,9 +60,17 @@ async function start() {
   ]);
   adopt(described?.dimensions ?? []);
   colormaps = new Set(colorMaps);
-  const complaint = restore(given());
+  let complaint = restore(given());
   const tms = tmsOfAddress ?? info.mapTileMatrixSet;
-  tiles = await getJson(ofDataset(`${encodeURIComponent(tms)}/tilejson.json`), pictureParams());
+  const document = ofDataset(`${encodeURIComponent(tms)}/tilejson.json`);
+  try {
+    tiles = await getJson(document, pictureParams());
+  } catch (error) {
+    // The service may refuse what a link asks for; then the map is as it is without one.
+    complaint = `This link cannot be followed: ${error.message}.`;
+    restore(new URLSearchParams());
+    tiles = await getJson(document, pictureParams());
+  }
   $('attribution').textContent = tiles.attribution ?? '';
   fillLists();
   makeMap(tms);
@@ -132,6 +136,7 @@ function placeOf(pair) {
 async function follow(link, complaint) {
   fillControls();
   fillSteps();
+  await showLegend(); // the cards have their size then, and the data fit between them
   const center = placeOf(link.get('center'));
   const zoom = Number(link.get('zoom') ?? NaN);
   if (center && Number.isFinite(zoom)) {
@@ -228,14 +233,14 @@ async function update() {
 }
 
 /** Show other steps of the same picture. */
-async function restep(at) {
+async function restep(at, show = () => screen.show(wish())) {
   state.steps = at;
   fillSteps();
   writeAddress();
   readMark();
-  const wanted = wish();
   try {
-    await screen.show(wanted);
+    showBusy({isChanging: true});
+    await show();
   } catch (error) {
     tell(`This cannot be shown: ${error.message}.`);
     if (state.isDirect) {
@@ -243,6 +248,8 @@ async function restep(at) {
       fillControls();
       await restep(state.steps);
     }
+  } finally {
+    showBusy({isChanging: false});
   }
 }
 
@@ -290,8 +297,8 @@ function showAll({isAnimated = false} = {}) {
 
 function listen() {
   map.on('moveend', writeAddress);
-  map.on('loadstart', () => ($('busy').hidden = false));
-  map.on('loadend', () => ($('busy').hidden = true));
+  map.on('loadstart', () => showBusy({isLoading: true}));
+  map.on('loadend', () => showBusy({isLoading: false}));
   map.on('singleclick', ({coordinate}) => putMark(coordinate));
   map.on('pointermove', ({coordinate, dragging}) => {
     if (!dragging) {
@@ -311,12 +318,10 @@ function listen() {
     }
   });
   window.addEventListener('hashchange', () => follow(given(), restore(given())));
-  $('again').addEventListener('click', () => screen.refresh());
+  $('again').addEventListener('click', () => restep(state.steps, () => screen.reload()));
   $('controls').addEventListener('submit', (event) => event.preventDefault());
   $('variable').addEventListener('change', chooseVariable);
-  for (const id of ['red', 'green', 'blue']) {
-    $(id).addEventListener('change', chooseVariable);
-  }
+  THREE.forEach((id, at) => $(id).addEventListener('change', () => chooseColour(at)));
   for (const id of ['colormap', 'reverse']) {
     $(id).addEventListener('change', chooseColours);
   }
@@ -410,6 +415,15 @@ function tell(message) {
   $('status').textContent = message;
 }
 
+const busy = {isLoading: false, isChanging: false};
+
+function showBusy(change) {
+  Object.assign(busy, change);
+  const isBusy = busy.isLoading || busy.isChanging;
+  $('map').setAttribute('aria-busy', String(isBusy));
+  $('busy').hidden = !isBusy;
+}
+
 function showFailures({failed, reason}) {
   $('failures').textContent = failed ? `${failed} tile${failed > 1 ? 's' : ''} could not be loaded: ${reason}.` : '';
   $('again').hidden = !failed;
@@ -422,7 +436,7 @@ function fold(isFolded) {
 
 function fillLists() {
   const names = info.variables.map(({name, long_name: label}) => new Option(label || name, name));
-  for (const id of ['red', 'green', 'blue']) {
+  for (const id of THREE) {
     $(id).replaceChildren(...names.map((option) => option.cloneNode(true)));
   }
   const plain = [...colormaps].filter((name) => !name.endsWith('_r') || !colormaps.has(name.slice(0, -2)));
@@ -442,7 +456,7 @@ function fillControls() {
   const {choice} = state;
   const isSingle = choices.isSingle(choice);
   const options = offered.map(({id, label}) => new Option(label, id));
-  if (info.variables.length > 1) {
+  if (info.variables.length >= 3) {
     options.push(new Option('Red, green and blue of …', choices.THREE));
   }
   if (choice.id === choices.LINKED) {
@@ -452,7 +466,7 @@ function fillControls() {
   $('variable').value = choice.id;
   $('three').hidden = choice.id !== choices.THREE;
   if (choice.id === choices.THREE) {
-    ['red', 'green', 'blue'].forEach((id, index) => ($(id).value = choice.variables[index].name));
+    THREE.forEach((id, index) => ($(id).value = choice.variables[index].name));
   }
   $('colormap-field').hidden = $('reverse-field').hidden = !isSingle;
   const isReversed = state.colormap.endsWith('_r') && colormaps.has(state.colormap.slice(0, -2));
@@ -491,14 +505,24 @@ function chooseVariable() {
   const {value} = $('variable');
   const {variables} = state.choice;
   if (value === choices.THREE) {
-    const isThree = state.choice.id === choices.THREE;
-    const names = isThree ? ['red', 'green', 'blue'].map((id) => $(id).value) : [];
-    const found = names.map((name) => info.variables.find((variable) => variable.name === name));
-    const first = variables.length === 3 ? variables : [0, 1, 2].map((index) => info.variables[index] ?? info.variables[0]);
-    state.choice = choices.choiceOfThree(isThree ? found : first);
+    state.choice = choices.choiceOfThree(variables.length === 3 ? variables : info.variables.slice(0, 3));
   } else {
     state.choice = offered.find(({id}) => id === value) ?? state.choice;
   }
+  state.ranges = [];
+  update();
+}
+
+/** Choose one of three variables. None is shown twice: one that is shown already changes places. */
+function chooseColour(at) {
+  const variables = state.choice.variables.slice();
+  const chosen = info.variables.find(({name}) => name === $(THREE[at]).value);
+  const other = variables.indexOf(chosen);
+  if (other >= 0) {
+    variables[other] = variables[at];
+  }
+  variables[at] = chosen;
+  state.choice = choices.choiceOfThree(variables);
   state.ranges = [];
   update();
 }
@@ -537,26 +561,29 @@ function stepText({name, size}, index) {
   return labels?.get(name)?.[index] ?? (isNamed ? names[index] : `${index + 1} of ${size}`);
 }
 
-let legends = 0;
+let legend = ''; // the one that is shown, or will be
 
 async function showLegend() {
-  const legend = ++legends;
   const {choice} = state;
-  if (!choices.isSingle(choice)) {
-    $('legend').hidden = true;
-    return;
-  }
   const [variable] = choice.variables;
   const params = choices.colourParams(choice, sentRanges(), state.colormap);
-  params.set('variable', variable.name);
+  params.set('variable', variable?.name ?? '');
+  const wanted = choices.isSingle(choice) ? params.toString() : 'none';
+  if (wanted === legend) {
+    return;
+  }
+  legend = wanted;
+  $('legend').hidden ||= wanted === 'none';
+  if (wanted === 'none') {
+    return;
+  }
   let found;
   try {
     found = await legendOf(params, state.colormap);
   } catch (error) {
     tell(`There is no legend: ${error.message}.`);
-    return;
   }
-  if (legend !== legends) {
+  if (!found || wanted !== legend) {
     return;
   }
   const range = sentRanges()[0] ?? choices.defaultRange(variable);
@@ -571,3 +598,9 @@ async function showLegend() {
 
 /** Ends of a legend, from left to right; the greater one comes first where the scale is negative. */
 const shownEnds = (variable, range) => range.map((end) => choices.unpacked(variable, end));
+
+start().catch((error) => {
+  $('title').textContent = 'This map cannot be shown';
+  tell(error.message);
+  showBusy({isLoading: false, isChanging: false});
+});
