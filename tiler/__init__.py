@@ -9,6 +9,7 @@ Layers, each importing only those before it:
 - pyramid, select
 - chunks, resample, picture, raw, ground, geotiff, sampling, compute
 - source, render, describe, parameters, settings
+- axes, layers, ogc, wmts, legend, pages
 - service, reader
 - http
 - desk
