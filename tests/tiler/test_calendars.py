@@ -183,13 +183,14 @@ def test_other_units_are_no_times(units: object, calendar: object) -> None:
 
 
 def test_rounding_ends_where_the_precision_of_floats_does() -> None:
-    # A third of a day is no float; near 730 000 days their distance is 10 microseconds.
+    # Minutes are no floats of days; near 738 000 days the distance of these is 10 microseconds.
     units = parse_units("days since 0001-01-01", "proleptic_gregorian")
     assert units is not None
-    third = calendars.instants(np.array([738_000 + 1 / 3, 738_000 + 2 / 3]), units)
-    assert third is not None
-    # 738 000 days after 0001-01-01: datetime.date.fromordinal(738001) is 2021-07-30.
-    assert calendars.labels(third, "proleptic_gregorian") == ("2021-07-30T08:00:00Z", "2021-07-30T16:00:00Z")
+    found = calendars.instants(738_000 + np.arange(1440) / 1440, units)
+    assert found is not None
+    midnight = datetime(1, 1, 1, tzinfo=UTC) + timedelta(738_000)
+    expected = [midnight + timedelta(minutes=minute) for minute in range(1440)]
+    assert calendars.labels(found, "proleptic_gregorian") == tuple(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in expected)
     near = parse_units("days since 2020-01-01", "standard")
     assert near is not None
     assert calendars.instants(np.array([1e-9]), near) == (near.reference + 86,)

@@ -338,6 +338,8 @@ def test_the_natural_picture_keeps_its_colours_at_every_step(stores: dict[str, A
     for positions in ({}, {"time": 70}):
         found = [dict(zip(order, band.lead, strict=True)) for band in pyramid.bands((), (), positions)]
         assert found == [{"time": positions.get("time", 0), "band": band} for band in (2, 1, 0)]
+    square = replace(pyramid, variables=(replace(variable, leading=(("time", 3), ("band", 3))),))
+    assert [band.lead for band in square.bands((), (), {"time": 1})] == [(1, 2), (1, 1), (1, 0)]
     (single,) = pyramid.bands((), (), {"band": 1})
     assert (dict(zip(order, single.lead, strict=True)), single.color) == ({"time": 0, "band": 1}, "green")
 

@@ -433,7 +433,8 @@ def test_a_coordinate_is_read_once_when_it_is_asked_for(
             return get(key, **options)
 
     monkeypatch.setattr("tiler.chunks.open_store", lambda _: Counting())
-    source = stores["series"].source()
+    pyramid = stores["series"].source().pyramid
+    source = PyramidSource(store.open_store(stores["series"].path), pyramid, cache=chunk_cache(0))
     source.pyramid.bands(("heat",), (3,))
     assert counted == []
     with ThreadPoolExecutor(8) as pool:
