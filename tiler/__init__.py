@@ -11,9 +11,9 @@ Layers, each importing only those before it:
 - source, render, describe, parameters, settings
 - axes, layers, ogc, wmts, legend, pages
 - service, reader
-- http
+- http, papers, routing
 - desk
-- routes
+- routes, document_routes
 - app, protocol
 - cli
 """

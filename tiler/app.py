@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geozarr.errors import GeoZarrError
-from tiler import routes
+from tiler import document_routes, routes
 from tiler.desk import Desk
 from tiler.http import bug_response, error_response, failure
 
@@ -88,6 +88,7 @@ class Application:
         self.api.add_exception_handler(GeoZarrError, _error_response)
         self.api.add_exception_handler(HTTPException, _http_error_response)
         self.api.add_exception_handler(Exception, _bug_response)
+        document_routes.add_routes(self.api, desk)  # first: their fixed addresses are no datasets' names
         routes.add_routes(self.api, desk)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _WHOLE_EARTH = Bounds(-180.0, -90.0, 180.0, 90.0)
 
 
+@cache
 def longitude_latitude() -> CRS:
     """CRS of longitude and latitude in degrees on WGS 84, in this order everywhere in this project."""
     return crs_module.from_code("EPSG:4326")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from geozarr.errors import ParameterError
@@ -93,6 +93,16 @@ TILE = (
     Parameter("buffer", "Pixels added on each side, in steps of 0.5"),
     Parameter("padding", "Accepted for TiTiler's sake: what a method needs around a tile is always read"),
 )
+OGC_TILE = (*TILE, Parameter("f", "Format: png, jpeg, webp, npy or tif; jpeg or png without it"))
+LEGEND = (
+    *PICTURE,
+    Parameter("width", "Pixels"),
+    Parameter("height", "Pixels"),
+    Parameter("orientation", "Of a ramp: horizontal or vertical"),
+    Parameter("background", "white or transparent"),
+)
+FORM = (Parameter("f", "json, or html for people"),)
+MAP_FORM = (Parameter("f", "json, or png for a picture"),)
 POINT = (
     *BANDS[:6],
     Parameter("coord_crs", "CRS of the coordinates, as AUTHORITY:CODE; longitude and latitude without it"),
@@ -207,6 +217,20 @@ def parse_sampling(values: Mapping[str, tuple[str, ...]], *, most: int, scale: i
         scale=scale,
         buffer=_cells(values, "buffer", most),
     )
+
+
+def parse_form(values: Mapping[str, tuple[str, ...]], known: tuple[str, ...]) -> str | None:
+    """Read the form that a document is wanted in; raises `ParameterError` for one that it does not have."""
+    form = _single(values, "f")
+    if form is not None and form not in known:
+        raise ParameterError("f", found=form[:40], expected=f"one of {', '.join(known)}")
+    return form
+
+
+def parse_drawing(values: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Read the options of a legend's picture; raises `ParameterError` for a side that is no whole number."""
+    sides = {name: parse_whole(name, values[name][0]) for name in ("width", "height") if name in values}
+    return sides | {name: values[name][0][:20] for name in ("orientation", "background") if name in values}
 
 
 def parse_whole(name: str, text: str) -> int:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request  # noqa: TC002 - FastAPI looks the names of annotations up
 from starlette.responses import JSONResponse, Response
 
-from geozarr.errors import GeoZarrError, ParameterError, UnknownNameError
+from geozarr.errors import ParameterError, UnknownNameError
 from tiler import page, parameters
-from tiler.http import DAMAGED, Asked, stored_response
+from tiler.http import Asked, stored_response
+from tiler.routing import add_route, query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
 
     from tiler.desk import Desk
+    from tiler.sampling import Sampling
     from tiler.service import Answer, Opened
 
 _LOG = logging.getLogger(__name__)
@@ -29,12 +31,26 @@ _PAGE_POLICY = (
 
 
 async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str, x: str, y: str) -> Response:
-    """Answer with a map tile; `x` is the column, and `y` the row with the format that may follow it."""
-    values = parameters.parse_query(_query(request), parameters.TILE)
-    wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
+    """Answer with a map tile; `x` is the column, and `y` the row with the scale and format that may follow it."""
+    values = parameters.parse_query(query_of(request), parameters.TILE)
     row, scale, image_format = parameters.parse_row(y)
     sampling = parameters.parse_sampling(values, most=desk.settings.max_side, scale=scale)
-    col = parameters.parse_whole("x", x)
+    place = (z, row, parameters.parse_whole("x", x))
+    return await _draw(desk, request, dataset, tms, place, image_format, values, sampling)
+
+
+async def _draw(
+    desk: Desk,
+    request: Request,
+    dataset: str,
+    tms: str,
+    place: tuple[str, int, int],
+    image_format: str | None,
+    values: Mapping[str, tuple[str, ...]],
+    sampling: Sampling,
+) -> Response:
+    wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
+    z, row, col = place
 
     async def find(opened: Opened) -> Answer:
         tileset = await desk.tileset(request, opened, tms)
@@ -54,7 +70,7 @@ async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str
 
 
 def add_routes(api: FastAPI, desk: Desk) -> None:
-    """Add all routes of the service.
+    """Add the routes of datasets: tiles, values, pages.
 
     Parameters
     ----------
@@ -65,20 +81,22 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     """
     service = desk.service
 
-    async def index(request: Request) -> Response:
-        """List the datasets with the address of a map of each."""
-        parameters.parse_query(_query(request))
-        listed = [await _listed(desk, request, name) for name in service.catalog.names]
-        return JSONResponse({"datasets": listed}, headers={"Cache-Control": "no-cache"})
-
     async def health(request: Request) -> Response:
         """Say that the service runs."""
-        parameters.parse_query(_query(request))
+        parameters.parse_query(query_of(request))
         return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
     async def tile(request: Request, dataset: str, tms: str, z: str, x: str, y: str) -> Response:
         """Draw a map tile."""
         return await draw_tile(desk, request, dataset, tms, z, x, y)
+
+    async def ogc_tile(request: Request, dataset: str, tms: str, z: str, row: str, col: str) -> Response:
+        """Draw a map tile, addressed as in OGC API - Tiles: row before column, and the format as `f`."""
+        values = parameters.parse_query(query_of(request), parameters.OGC_TILE)
+        place = (z, parameters.parse_whole("tileRow", row), parameters.parse_whole("tileCol", col))
+        image_format = parameters.parse_format(values["f"][0]) if "f" in values else None
+        sampling = parameters.parse_sampling(values, most=desk.settings.max_side)
+        return await _draw(desk, request, dataset, tms, place, image_format, values, sampling)
 
     async def malformed_tile(request: Request, dataset: str, tms: str) -> Response:  # noqa: ARG001 - of the route
         """Refuse the address of a tile that is not z/x/y."""
@@ -86,7 +104,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def tilejson(request: Request, dataset: str, tms: str) -> Response:
         """Describe the tiles of a dataset as TileJSON 3.0; parameters go on to the tiles' addresses."""
-        values = parameters.parse_query(_query(request), parameters.TILE)
+        values = parameters.parse_query(query_of(request), parameters.TILE)
         parameters.parse_sampling(values, most=desk.settings.max_side)
         text = urlencode([(name, text) for name, texts in values.items() for text in texts], safe=",")
         wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
@@ -101,7 +119,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def info(request: Request, dataset: str) -> Response:
         """Describe a dataset: CRS, bounds, levels, variables."""
-        parameters.parse_query(_query(request))
+        parameters.parse_query(query_of(request))
 
         async def find(opened: Opened) -> Answer:
             return service.info(opened)
@@ -110,7 +128,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def dimensions(request: Request, dataset: str) -> Response:
         """List the dimensions before rows and columns, and the labels of their steps, which `sel` takes."""
-        parameters.parse_query(_query(request))
+        parameters.parse_query(query_of(request))
 
         async def find(opened: Opened) -> Answer:
             return service.dimensions(opened)
@@ -119,7 +137,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def point(request: Request, dataset: str, lon: str, lat: str) -> Response:
         """Return the stored values at a point."""
-        values = parameters.parse_query(_query(request), parameters.POINT)
+        values = parameters.parse_query(query_of(request), parameters.POINT)
         code = values.get("coord_crs", (None,))[0]
         crs_code = None if code is None else parameters.parse_crs_code(code)
         x, y = parameters.parse_number("lon", lon), parameters.parse_number("lat", lat)
@@ -137,7 +155,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def map_page(request: Request, dataset: str) -> Response:
         """Show a map, in the TileMatrixSet of the dataset where its matrices are numbered, else in Web Mercator."""
-        parameters.parse_query(_query(request), parameters.PICTURE)
+        parameters.parse_query(query_of(request), parameters.PICTURE)
 
         async def find(opened: Opened) -> Answer:  # noqa: ARG001 - the page is the same for all
             return service.map_page("../")
@@ -146,7 +164,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def map_page_of_tms(request: Request, dataset: str, tms: str) -> Response:
         """Show a map in a TileMatrixSet."""
-        parameters.parse_query(_query(request), parameters.PICTURE)
+        parameters.parse_query(query_of(request), parameters.PICTURE)
 
         async def find(opened: Opened) -> Answer:
             await desk.tileset(request, opened, tms)
@@ -156,26 +174,16 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
     async def page_file(request: Request, version: str, path: str) -> Response:
         """Return a script or style of the map page."""
-        parameters.parse_query(_query(request))
+        parameters.parse_query(query_of(request))
         known = page.load()
         found = known.file(path)
         # A page that another release has sent gets what there is now, and may not keep it.
         headers = {"Cache-Control": _FOR_EVER if version == known.version else "no-cache"}
         return Response(found.data, headers={**headers, "Content-Type": found.media_type})
 
-    async def colormap_names(request: Request) -> Response:
-        """List the colormaps."""
-        parameters.parse_query(_query(request))
-        return await desk.respond(request, "", service.colormap_names())
-
-    async def colormap(request: Request, name: str) -> Response:
-        """Return a colormap: red, green, blue and alpha of each value from 0 to 255."""
-        parameters.parse_query(_query(request))
-        return await desk.respond(request, "", service.colormap(name))
-
     async def stored(request: Request, dataset: str, key: str) -> Response:
         """Return an object of the store itself, a document or a chunk: whole, or a range of its bytes."""
-        parameters.parse_query(_query(request))
+        parameters.parse_query(query_of(request))
         opened = await desk.open(request, dataset)
         if opened.raw is None or _has_encoded_slash(request):
             raise UnknownNameError("stored object", key[:100], ())
@@ -184,54 +192,20 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         work = partial(stored_response, raw, key, asked, max_age=desk.settings.max_age)
         return await desk.run(request, dataset, ("stored", opened.version, key, asked), work)
 
-    _route(api, "/", index)
-    _route(api, "/healthz", health)
-    _route(api, f"/{page.PREFIX}/{{version}}/{{path:path}}", page_file, is_documented=False)
-    _route(api, "/colorMaps", colormap_names)
-    _route(api, "/colorMaps/{name}", colormap)
-    _route(api, "/{dataset}/info", info)
-    _route(api, "/{dataset}/dimensions", dimensions)
-    _route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
-    _route(api, "/{dataset}/point/{rest:path}", malformed_point, is_documented=False)
-    _route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.TILE)
-    _route(api, "/{dataset}/tiles/{tms}/{rest:path}", malformed_tile, is_documented=False)
-    _route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.TILE)
-    _route(api, "/{dataset}/map", map_page, parameters.PICTURE)
-    _route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE)
+    add_route(api, "/healthz", health)
+    add_route(api, f"/{page.PREFIX}/{{version}}/{{path:path}}", page_file, is_documented=False)
+    add_route(api, "/{dataset}/info", info)
+    add_route(api, "/{dataset}/dimensions", dimensions)
+    add_route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
+    add_route(api, "/{dataset}/point/{rest:path}", malformed_point, is_documented=False)
+    add_route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.TILE)
+    add_route(api, "/collections/{dataset}/map/tiles/{tms}/{z}/{row}/{col}", ogc_tile, parameters.OGC_TILE)
+    add_route(api, "/{dataset}/tiles/{tms}/{rest:path}", malformed_tile, is_documented=False)
+    add_route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.TILE)
+    add_route(api, "/{dataset}/map", map_page, parameters.PICTURE)
+    add_route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE)
     if desk.settings.expose_zarr:
-        _route(api, "/{dataset}/zarr/{key:path}", stored)
-
-
-def _route(
-    api: FastAPI,
-    path: str,
-    endpoint: Callable[..., Awaitable[Response]],
-    query: tuple[parameters.Parameter, ...] = (),
-    *,
-    is_documented: bool = True,
-) -> None:
-    """Add a route for GET, described with its query parameters, and the same for HEAD."""
-    described = [
-        {"in": "query", "name": item.name, "description": item.description, "schema": _schema(item)} for item in query
-    ]
-    api.add_api_route(
-        path,
-        endpoint,
-        methods=["GET"],
-        response_model=None,
-        openapi_extra={"parameters": described} if described else None,
-        include_in_schema=is_documented,
-    )
-    api.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False)
-
-
-def _schema(parameter: parameters.Parameter) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string"}} if parameter.is_repeatable else {"type": "string"}
-
-
-def _query(request: Request) -> bytes:
-    query: bytes = request.scope["query_string"]
-    return query
+        add_route(api, "/{dataset}/zarr/{key:path}", stored)
 
 
 def _with_policy(response: Response) -> Response:
@@ -243,14 +217,3 @@ def _has_encoded_slash(request: Request) -> bool:
     """Tell whether a slash of the path came percent-encoded, and so was meant to be a part of a name."""
     raw_path: bytes | None = request.scope.get("raw_path")
     return raw_path is not None and raw_path.partition(b"?")[0].count(b"/") != request.scope["path"].count("/")
-
-
-async def _listed(desk: Desk, request: Request, name: str) -> dict[str, Any]:
-    """Name a dataset and the address of its map; one that cannot be read does not hide the others."""
-    try:
-        opened = await desk.open(request, name)
-    except GeoZarrError:
-        _LOG.warning("dataset %s cannot be opened", name, exc_info=True)
-        return {"name": name, "error": DAMAGED}
-    base = desk.settings.base_url
-    return {"name": name, "map": desk.service.map_url(opened), "info": f"{base}/{name}/info"}

@@ -17,7 +17,7 @@ from geozarr import crs as crs_module
 from geozarr import tms as tms_module
 from geozarr.errors import GeoZarrError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
 from geozarr.store import read_tree
-from tiler import colormaps, describe
+from tiler import describe
 from tiler import page as page_module
 from tiler import picture as picture_module
 from tiler.cache import BoundedCache
@@ -223,7 +223,7 @@ class Service:
             def draw() -> tuple[bytes, str]:
                 return _drawn_on(opened.source, picture, sampling, image_format, grid)
 
-        return Answer(_tag(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key))
+        return Answer(tag_of(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key))
 
     def picture(
         self,
@@ -258,7 +258,7 @@ class Service:
         def draw() -> tuple[bytes, str]:
             return _drawn_on(opened.source, picture, sampling, image_format, grid)
 
-        return Answer(_tag(key), draw)
+        return Answer(tag_of(key), draw)
 
     def _require_side(self, grid: Grid) -> None:
         most = self.settings.max_side
@@ -300,22 +300,23 @@ class Service:
 
     def info(self, opened: Opened) -> Answer:
         """Find the description of a dataset."""
-        pyramid, name = opened.source.pyramid, opened.name
+        key = ("info", opened.name, opened.version, self.settings.base_url)
+        return Answer(tag_of(key), lambda: encode(self.description(opened)))
 
-        def make() -> tuple[bytes, str]:
-            tms_id = opened.own.id if opened.own else None
-            document = describe.info(pyramid, opened.source.dimensions, name=name, tms_id=tms_id)
-            document |= {"map": self.map_url(opened), "mapTileMatrixSet": opened.map_tms}
-            if opened.raw is not None:
-                document["zarr"] = f"{self.settings.base_url}/{name}/zarr"
-            return _encode(document)
-
-        return Answer(_tag(("info", name, opened.version, self.settings.base_url)), make)
+    def description(self, opened: Opened) -> dict[str, Any]:
+        """Describe a dataset; reads the values of its dimensions."""
+        name, source = opened.name, opened.source
+        tms_id = opened.own.id if opened.own else None
+        document = describe.info(source.pyramid, source.dimensions, name=name, tms_id=tms_id)
+        document |= {"map": self.map_url(opened), "mapTileMatrixSet": opened.map_tms}
+        if opened.raw is not None:
+            document["zarr"] = f"{self.settings.base_url}/{name}/zarr"
+        return document
 
     def dimensions(self, opened: Opened) -> Answer:
         """Find the dimensions of a dataset before rows and columns, with a label for each step."""
         key = ("dimensions", opened.name, opened.version)
-        return Answer(_tag(key), lambda: _encode(describe.dimensions(opened.source.dimensions)))
+        return Answer(tag_of(key), lambda: encode(describe.dimensions(opened.source.dimensions)))
 
     def point(
         self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish, positions: Mapping[str, int]
@@ -346,9 +347,9 @@ class Service:
         def make() -> tuple[bytes, str]:
             block = source.read_point(x, y, crs, bands)
             assert block is not None, "the cell has been found"
-            return _encode(describe.point(block, source.labelled(bands, positions), x=x, y=y))
+            return encode(describe.point(block, source.labelled(bands, positions), x=x, y=y))
 
-        return Answer(_tag(("point", opened.name, opened.version, x, y, crs_code, wish)), make)
+        return Answer(tag_of(("point", opened.name, opened.version, x, y, crs_code, wish)), make)
 
     def map_page(self, root: str) -> Answer:
         """Find the map page; it is the same for all datasets and sets, and reads its own address.
@@ -365,16 +366,6 @@ class Service:
     def map_url(self, opened: Opened) -> str:
         """Address of a dataset's map page."""
         return f"{self.settings.base_url}/{opened.name}/map"
-
-    def colormap(self, name: str) -> Answer:
-        """Find a colormap: red, green, blue and alpha of each of 256 values; raises `UnknownNameError`."""
-        table = colormaps.table(name)
-        return _document(("colormap", name), {str(value): color for value, color in enumerate(table.tolist())})
-
-    def colormap_names(self) -> Answer:
-        """Find the names of the colormaps."""
-        names = colormaps.names()
-        return _document(("colormaps", names), {"colorMaps": list(names)})
 
 
 def _composed(opened: Opened, wish: Wish, positions: Mapping[str, int], image_format: str | None) -> Picture:
@@ -427,14 +418,16 @@ def _coordinate_crs(code: str | None, *, x: float, y: float) -> CRS:
 
 
 def _document(key: tuple[Any, ...], document: dict[str, Any]) -> Answer:
-    made = _encode(document)
-    return Answer(_tag(key), lambda: made, lambda: made)
+    made = encode(document)
+    return Answer(tag_of(key), lambda: made, lambda: made)
 
 
-def _encode(document: dict[str, Any]) -> tuple[bytes, str]:
+def encode(document: dict[str, Any]) -> tuple[bytes, str]:
+    """Write JSON, and name its media type."""
     # Texts of a store's documents may hold halves of surrogate pairs, which UTF-8 has not.
     return json.dumps(document, allow_nan=False, ensure_ascii=False).encode(errors="replace"), "application/json"
 
 
-def _tag(key: tuple[Any, ...]) -> str:
+def tag_of(key: tuple[Any, ...]) -> str:
+    """Return the tag of an answer, from everything that its bytes depend on; hexadecimal."""
     return hashlib.sha256(f"{DRAWING} {key!r}".encode()).hexdigest()[:32]

