@@ -127,7 +127,7 @@ def test_formulas_are_keys() -> None:
         " ",
         ",",
         "1.5",
-        "rgb gamma 1.5",
+        "rgb gamma rgb 1.5",
         "gamma",
         "gamma rgb",
         "gamma 1.5",
@@ -149,7 +149,8 @@ def test_formulas_are_keys() -> None:
         "sigmoidal rgb 6",
         "sigmoidal rgb 6 1.1",
         "sigmoidal rgb 6 -0.1",
-        "sigmoidal rgb 21 0.5",
+        "sigmoidal rgb 20.1 0.5",
+        "sigmoidal rgb -20.1 0.5",
         "sigmoidal rgb 0.001 0.5",
         "sigmoidal rgb -0.001 0.5",
         "saturation",
@@ -186,7 +187,7 @@ def test_long_formulas_are_refused_at_once(text: str) -> None:
     assert time.perf_counter() - began < 0.01
 
 
-@pytest.mark.parametrize("wrong", [RGB[:1], RGB[0], RGB.astype(np.int16), np.zeros((4, 2, 2), np.uint8)])
+@pytest.mark.parametrize("wrong", [RGB[:1], RGB[:, 0], RGB.astype(np.int16), np.zeros((4, 2, 2), np.uint8)])
 def test_what_is_not_red_green_and_blue_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ParameterError) as caught:
         parse_formula("saturation 1").apply(wrong)
