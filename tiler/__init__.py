@@ -4,8 +4,8 @@
 
 Layers, each importing only those before it:
 
-- json_text, stretch, png, block, cache, colormaps, admission, calendars, page
-- colors, dimensions, algorithms, expression
+- json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page
+- colors, dimensions, algorithms, expression, statistics
 - pyramid, select
 - chunks, resample, picture, raw, ground, geotiff, sampling, compute
 - source, render, describe, parameters, settings

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from geozarr.errors import ParameterError
-from tiler import colormaps
+from tiler import algorithms, colormaps
 from tiler import expression as expression_module
 from tiler import formula as formula_module
-from tiler.algorithms import parse_algorithm
 from tiler.colors import Ramp, parse_color, parse_colormap
 from tiler.dimensions import NUMBER, parse_selectors
 from tiler.picture import GREY, MAX_BANDS, Wish
@@ -336,7 +335,9 @@ def _algorithm(values: Mapping[str, tuple[str, ...]]) -> Algorithm | None:
     name, params = _single(values, "algorithm"), _single(values, "algorithm_params")
     if name is None and params is not None:
         raise ParameterError("algorithm_params", found=params[:40], expected="nothing, without an algorithm")
-    return None if name is None else parse_algorithm(name, params)
+    if name is not None and name not in algorithms.names():
+        raise ParameterError("algorithm", found=name[:40], expected=f"one of {', '.join(algorithms.names())}")
+    return None if name is None else algorithms.parse_algorithm(name, params)
 
 
 def _colors(values: Mapping[str, tuple[str, ...]]) -> Colors | None:

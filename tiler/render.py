@@ -111,7 +111,7 @@ def to_image(block: Block, picture: Picture) -> Image8:
         pixels, opaque = colors.pixels(block.values[0], shown, picture.ranges[0] if picture.ranges else None)
         return Image8(pixels[np.newaxis], opaque, colors.table, isinstance(colors, Ramp))
     pixels = to_bytes(block, picture.ranges)
-    return Image8(pixels if picture.formula is None else picture.formula(pixels), shown)
+    return Image8(pixels if picture.formula is None else picture.formula.apply(pixels), shown)
 
 
 def to_numbers(block: Block, picture: Picture) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -131,7 +131,7 @@ def to_numbers(block: Block, picture: Picture) -> tuple[NDArray[Any], NDArray[np
         return np.moveaxis(colors[..., :3], -1, 0), image.opaque & mask & (colors[..., 3] > 0)
     if picture.ranges or picture.formula is not None:
         values = to_bytes(block, picture.ranges)
-        return values if picture.formula is None else picture.formula(values), mask
+        return values if picture.formula is None else picture.formula.apply(values), mask
     return block.values, mask
 
 

@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rio_tiler.models import ImageData
 from starlette.testclient import TestClient
 
 from geozarr import crs, errors
@@ -546,7 +547,7 @@ def test_openapi_documents_every_endpoint_and_parameter(client: TestClient) -> N
     document = client.get("/openapi.json").json()
     served = {route.path for route in client.app.api.routes if isinstance(route, APIRoute) and route.include_in_schema}
     assert set(document["paths"]) == served
-    assert len(served) > 30
+    assert len(served) > 25
     tile = document["paths"]["/{dataset}/tiles/{tms}/{z}/{x}/{y}"]["get"]["parameters"]
     assert {item["name"] for item in tile if item["in"] == "query"} == {item.name for item in parameters.TILE}
     point = document["paths"]["/{dataset}/point/{lon},{lat}"]["get"]["parameters"]
@@ -741,3 +742,75 @@ def test_any_step_is_answered_and_never_500(client: TestClient, dimension: str, 
     query = quote(f"{dimension}={method}{text}", safe="")
     for name in ("series", "months"):
         assert client.get(f"/{name}/{TILES}/10/{COL}/{ROW}.npy?sel={query}").status_code in (200, 400)
+
+
+def test_a_formula_changes_colours_as_rio_tiler_does(client: TestClient) -> None:
+    plain = pixels(client, f"/colour/{TILES}/10/{COL}/{ROW}.png")
+    changed = pixels(client, f"/colour/{TILES}/10/{COL}/{ROW}.png?color_formula=gamma%20RGB%201.5")
+    expected = ImageData(np.ma.MaskedArray(np.moveaxis(plain[..., :3], -1, 0).copy()))
+    expected.apply_color_formula("gamma RGB 1.5")
+    assert np.array_equal(np.moveaxis(changed[..., :3], -1, 0), expected.array.data)
+
+
+def test_colours_of_classes_and_below_and_above_a_range(client: TestClient, stores: dict[str, Any]) -> None:
+    values = stores["count"].array("10", "count")[:256, 256:].astype(int)
+    wanted = int(values[100, 100])
+    found = pixels(client, f"/count/{TILES}/10/{COL + 1}/{ROW}.png?colormap=" + quote(json.dumps({wanted: "#ff8000"})))
+    assert np.array_equal(found[..., 3] > 0, values == wanted)
+    assert found[100, 100].tolist() == [255, 128, 0, 255]
+    ends = "rescale=1000,4000&belowmincolor=transparent&abovemaxcolor=%23ff0000"
+    found = pixels(client, f"/count/{TILES}/10/{COL + 1}/{ROW}.png?{ends}")
+    assert np.array_equal(found[..., 3] == 0, values < 1000)
+    assert np.array_equal((found == [255, 0, 0, 255]).all(axis=-1), values > 4000)
+
+
+def test_a_nodata_value_of_the_request_takes_the_place_of_the_stored_one(
+    client: TestClient, stores: dict[str, Any]
+) -> None:
+    values = stores["count"].array("10", "count")[:256, 256:]
+    wanted = int(values[5, 5])
+    found = npy(client, f"/count/{TILES}/10/{COL + 1}/{ROW}.npy?nodata={wanted}")
+    assert np.array_equal(found[1] == 0, values == wanted)
+    assert client.get(f"/count/{TILES}/10/{COL + 1}/{ROW}.npy?nodata=0.5").status_code == 400
+
+
+def test_a_tile_may_be_larger_and_have_a_border(client: TestClient, stores: dict[str, Any]) -> None:
+    values = stores["count"].array("10", "count")
+    double = npy(client, f"/count/{TILES}/10/{COL + 1}/{ROW}@2x.npy")
+    assert np.array_equal(double[0], values[:256, 256:].repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(double, npy(client, f"/count/{TILES}/10/{COL + 1}/{ROW}.npy?tilesize=512"))
+    bordered = npy(client, f"/count/{TILES}/10/{COL + 1}/{ROW + 1}.npy?buffer=2")
+    assert bordered.shape == (2, 260, 260)
+    assert np.array_equal(bordered[0, :258, :258], values[254:, 254:])
+    assert (bordered[1, 258:] == 0).all()
+    assert npy(client, f"/count/{TILES}/10/{COL + 1}/{ROW}.npy?buffer=0.5").shape == (2, 257, 257)
+
+
+def test_a_hillshade_has_no_seam_between_tiles(client: TestClient) -> None:
+    west, east = (
+        npy(client, f"/height/{TILES}/10/{COL + column}/{ROW}.npy?algorithm=hillshade")[0] for column in (0, 1)
+    )
+    # The heights are a plane, whose shade is the same everywhere but at the edges of the data.
+    assert len(np.unique(np.concatenate((west[1:-1, 1:], east[1:-1, :-1]), axis=1))) == 1
+
+
+def test_expressions_are_off_and_where_they_are_on_they_are_computed(
+    client: TestClient, stores: dict[str, Any]
+) -> None:
+    path = f"/colour/{TILES}/10/{COL}/{ROW}.npy?expression=" + quote("(red-b2)/(red+b2)")
+    assert client.get(path).status_code == 400
+    settings = Settings((Dataset("colour", stores["colour"].path),), expressions=True)
+    with TestClient(create_app(settings)) as open_client:
+        found = npy(open_client, f"{path}&variable=red,green")
+        red, green = (stores["colour"].array("10", name)[:256, :256].astype(float) for name in ("red", "green"))
+        valid = red + green > 0
+        assert np.array_equal(found[1] > 0, valid)
+        expected = (red - green) / np.where(valid, red + green, 1)
+        assert np.allclose(found[0][valid], expected[valid], atol=1e-6)
+        assert open_client.get(f"{path}&variable=red,green".replace("npy", "png")).status_code == 400  # no range
+        assert open_client.get(f"{path}&variable=red,green&rescale=-1,1".replace("npy", "png")).status_code == 200
+
+
+def test_a_picture_without_a_mask_is_opaque(client: TestClient) -> None:
+    found = pixels(client, f"/height/{TILES}/10/{COL + 1}/{ROW + 1}.png?return_mask=false")
+    assert (found[..., 3] == 255).all()
