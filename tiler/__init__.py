@@ -12,7 +12,7 @@ Layers, each importing only those before it:
 - axes, layers, ogc, wmts, legend, pages
 - service, reader
 - http, papers, routing
-- desk
+- desk, alias
 - routes, document_routes
 - app, protocol
 - cli

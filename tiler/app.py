@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geozarr.errors import GeoZarrError
-from tiler import document_routes, routes
+from tiler import alias, document_routes, routes
 from tiler.desk import Desk
 from tiler.http import bug_response, error_response, failure
 
@@ -103,6 +103,11 @@ class Application:
             await send(message)
 
         response = _refusal(scope)
+        if response is None and scope["path"].startswith(alias.PREFIX):
+            try:
+                scope = alias.leads_to(scope, self.desk.settings)
+            except GeoZarrError as error:
+                response = error_response(Request(scope, receive), error)
         if response is None:
             tile = _tile_of(scope["path"])
             if tile is None:

@@ -128,13 +128,7 @@ def parse_query(query: bytes, allowed: tuple[Parameter, ...] = ()) -> dict[str, 
     ParameterError
         If the query is too long or not UTF-8, or a parameter is unknown, empty or repeated.
     """
-    if len(query) > MAX_QUERY:
-        raise ParameterError("query", found=f"{len(query)} bytes", expected=f"at most {MAX_QUERY} bytes")
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except ValueError as error:  # also UnicodeDecodeError
-        expected = f"at most {MAX_PARAMETERS} parameters, in percent-encoded UTF-8"
-        raise ParameterError("query", found="something else", expected=expected) from error
+    pairs = parse_pairs(query)
     known = {parameter.name: parameter for parameter in allowed}
     values: dict[str, tuple[str, ...]] = {}
     for name, value in pairs:
@@ -146,6 +140,17 @@ def parse_query(query: bytes, allowed: tuple[Parameter, ...] = ()) -> dict[str, 
             raise ParameterError(name, found="more than one value", expected="one value")
         values[name] = (*values.get(name, ()), value)
     return values
+
+
+def parse_pairs(query: bytes) -> list[tuple[str, str]]:
+    """Split a query string into names and values, as they stand; raises `ParameterError` as `parse_query` does."""
+    if len(query) > MAX_QUERY:
+        raise ParameterError("query", found=f"{len(query)} bytes", expected=f"at most {MAX_QUERY} bytes")
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:  # also UnicodeDecodeError
+        expected = f"at most {MAX_PARAMETERS} parameters, in percent-encoded UTF-8"
+        raise ParameterError("query", found="something else", expected=expected) from error
 
 
 def parse_wish(values: Mapping[str, tuple[str, ...]], *, expressions: bool = False) -> Wish:

@@ -814,3 +814,36 @@ def test_expressions_are_off_and_where_they_are_on_they_are_computed(
 def test_a_picture_without_a_mask_is_opaque(client: TestClient) -> None:
     found = pixels(client, f"/height/{TILES}/10/{COL + 1}/{ROW + 1}.png?return_mask=false")
     assert (found[..., 3] == 255).all()
+
+
+def test_addresses_of_titiler_xarray_lead_to_registered_datasets(client: TestClient, stores: dict[str, Any]) -> None:
+    asked = "url=height&variable=height&group=10&decode_times=true&rescale=0,2000&colormap_name=viridis"
+    document = client.get(f"/md/WebMercatorQuad/tilejson.json?{asked}").json()
+    assert document["tiles"] == [
+        "/height/tiles/WebMercatorQuad/{z}/{x}/{y}?variable=height&rescale=0,2000&colormap_name=viridis"
+    ]
+    assert client.get("/md/info?url=height").json() == client.get("/height/info").json()
+    place = quote(str(stores["height"].path), safe="")
+    tile = client.get(f"/md/tiles/WebMercatorQuad/10/{COL}/{ROW}.png?url={place}&variable=height")
+    assert tile.content == client.get(f"/height/{TILES}/10/{COL}/{ROW}.png?variable=height").content
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "url=",
+        "url=nothing",
+        "url=http://127.0.0.1:1/",
+        "url=file:///etc/passwd",
+        "url=height&url=height",
+        "url=height&decode_times=false",
+        "url=height&group=../..",
+        "url=height&other=1",
+    ],
+)
+def test_t9_nothing_but_registered_datasets_is_opened(
+    client: TestClient, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("somebody was called"))
+    assert client.get(f"/md/info?{query}").status_code == 400
