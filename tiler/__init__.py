@@ -8,12 +8,14 @@ Layers, each importing only those before it:
 - colors, dimensions, algorithms, expression, statistics
 - pyramid, select
 - chunks, resample, picture, raw, ground, geotiff, sampling, compute
-- source, render, describe, parameters, settings
+- source, render, describe, extent, settings
+- place
+- parameters, body
 - axes, layers, ogc, wmts, legend, pages
 - service, reader
 - http, papers, routing
 - desk, alias
-- routes, document_routes
+- routes, document_routes, data_routes
 - app, protocol
 - cli
 """

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geozarr.errors import GeoZarrError
-from tiler import alias, document_routes, routes
+from tiler import alias, data_routes, document_routes, routes
 from tiler.desk import Desk
 from tiler.http import bug_response, error_response, failure
 
@@ -38,8 +38,6 @@ _FRAME_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _PREFLIGHT_HEADERS = {
-    "Allow": ", ".join(_METHODS),
-    "Access-Control-Allow-Methods": ", ".join(_METHODS),
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Max-Age": "86400",
 }
@@ -89,6 +87,7 @@ class Application:
         self.api.add_exception_handler(HTTPException, _http_error_response)
         self.api.add_exception_handler(Exception, _bug_response)
         document_routes.add_routes(self.api, desk)  # first: their fixed addresses are no datasets' names
+        data_routes.add_routes(self.api, desk)
         routes.add_routes(self.api, desk)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,17 +136,29 @@ def _refusal(scope: Scope) -> Response | None:
     target = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
     if target > _MAX_TARGET:
         return failure(400, f"the address has {target} bytes; at most {_MAX_TARGET} are allowed")
+    methods = (*_METHODS, "POST") if _takes_body(scope["path"]) else _METHODS
+    allowed = ", ".join(methods)
     if scope["method"] == "OPTIONS":
-        return Response(status_code=204, headers=_PREFLIGHT_HEADERS)
-    if scope["method"] not in _METHODS:
-        response = failure(405, f"methods are {', '.join(_METHODS)}")
-        response.headers["Allow"] = ", ".join(_METHODS)
+        return Response(
+            status_code=204, headers={"Allow": allowed, "Access-Control-Allow-Methods": allowed, **_PREFLIGHT_HEADERS}
+        )
+    if scope["method"] not in methods:
+        response = failure(405, f"methods are {allowed}")
+        response.headers["Allow"] = allowed
         return response
+    if scope["method"] == "POST":
+        return None
     if any(_announces_body(*header) for header in scope["headers"]):
         response = failure(400, "no body is expected")
         response.headers["Connection"] = "close"  # what comes of the body is not read
         return response
     return None
+
+
+def _takes_body(path: str) -> bool:
+    """Tell whether a path is `/{dataset}/feature...` or `/{dataset}/statistics`."""
+    parts = path.split("/", 3)
+    return len(parts) > 2 and parts[2].partition(".")[0] in ("feature", "statistics")
 
 
 def _announces_body(name: bytes, value: bytes) -> bool:

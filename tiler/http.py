@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from geozarr.errors import GeoZarrError, ParameterError, TileOutsideLimitsError, UnknownNameError
 from tiler.admission import BusyError, ClientGoneError, DeadlineError
+from tiler.body import BodyTimeoutError, BodyTooLargeError
 from tiler.raw import RangeError, parse_range, tag_of_document
 from tiler.service import PointOutsideError
 
@@ -25,6 +26,8 @@ STATUS: dict[type[GeoZarrError], int] = {
     UnknownNameError: 404,
     TileOutsideLimitsError: 404,
     PointOutsideError: 404,
+    BodyTimeoutError: 408,
+    BodyTooLargeError: 413,
     RangeError: 416,
     ClientGoneError: 499,  # nginx's number for it; nobody but the log sees it
     BusyError: 503,
@@ -44,6 +47,8 @@ def error_response(request: Request, error: GeoZarrError) -> Response:
         _LOG.error("%s: %s", request.url.path, error, exc_info=error)
         return failure(status, DAMAGED)
     response = failure(status, str(error))
+    if isinstance(error, BodyTimeoutError | BodyTooLargeError):
+        response.headers["Connection"] = "close"  # what comes of the body is not read
     if isinstance(error, RangeError):
         response.headers["Content-Range"] = f"bytes */{error.size}"
     return response

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from geozarr.errors import ParameterError
+from geozarr.grid import Bounds
 from tiler import algorithms, colormaps
 from tiler import expression as expression_module
 from tiler import formula as formula_module
 from tiler.colors import Ramp, parse_color, parse_colormap
 from tiler.dimensions import NUMBER, parse_selectors
 from tiler.picture import GREY, MAX_BANDS, Wish
+from tiler.place import Size
 from tiler.render import MEDIA_TYPES
 from tiler.resample import METHODS
 from tiler.sampling import STRATEGIES, Sampling
+from tiler.statistics import StatisticsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +96,24 @@ TILE = (
     Parameter("padding", "Accepted for TiTiler's sake: what a method needs around a tile is always read"),
 )
 OGC_TILE = (*TILE, Parameter("f", "Format: png, jpeg, webp, npy or tif; jpeg or png without it"))
+SIZE = (
+    Parameter("max_size", "Pixels of the longer side, where neither width nor height is given"),
+    Parameter("width", "Pixels; the height follows where it is not given"),
+    Parameter("height", "Pixels; the width follows where it is not given"),
+)
+_DST_CRS = Parameter("dst_crs", "CRS of the picture, as AUTHORITY:CODE; that of the coordinates without it")
+_COORD_CRS = Parameter("coord_crs", "CRS of the coordinates, as AUTHORITY:CODE; longitude and latitude without it")
+PREVIEW = (*PICTURE, *SIZE, _DST_CRS)
+PART = (*PICTURE, *SIZE, _DST_CRS, _COORD_CRS)
+COUNTS = (
+    Parameter("categorical", "true: count single values"),
+    Parameter("c", "A value to count, with categorical", is_repeatable=True),
+    Parameter("p", "A percentile, 0 to 100", is_repeatable=True),
+    Parameter("histogram_bins", "Number of bins, or their edges separated by commas"),
+    Parameter("histogram_range", "min,max: first and last edge of the bins"),
+)
+STATISTICS = (*BANDS, *SAMPLING, *SIZE, _DST_CRS, *COUNTS)
+STATISTICS_OF_FEATURES = (*STATISTICS, _COORD_CRS)
 LEGEND = (
     *PICTURE,
     Parameter("width", "Pixels"),
@@ -104,7 +125,7 @@ FORM = (Parameter("f", "json, or html for people"),)
 MAP_FORM = (Parameter("f", "json, or png for a picture"),)
 POINT = (
     *BANDS[:6],
-    Parameter("coord_crs", "CRS of the coordinates, as AUTHORITY:CODE; longitude and latitude without it"),
+    _COORD_CRS,
 )
 
 
@@ -223,6 +244,77 @@ def parse_sampling(values: Mapping[str, tuple[str, ...]], *, most: int, scale: i
     )
 
 
+def parse_size(values: Mapping[str, tuple[str, ...]], *, most: int, size: str | None = None) -> Size:
+    """Read how large a picture is to be; by default the longer side has at most as many pixels as it may.
+
+    Parameters
+    ----------
+    values : mapping of str to tuple of str
+        From `parse_query`.
+    most : int
+        Largest side, pixels.
+    size : str, optional
+        `{width}x{height}`, from the address.
+
+    Raises
+    ------
+    ParameterError
+        If a side is malformed, or larger.
+    """
+    sides = {name: _side(name, values[name][0], most) for name in ("width", "height", "max_size") if name in values}
+    if size is not None:
+        if sides:
+            raise ParameterError("size", found=size[:40], expected="either in the address or in the query")
+        width, x, height = size[:40].partition("x")
+        if not x:
+            raise ParameterError("size", found=size[:40], expected="{width}x{height}")
+        return Size(_side("width", width, most), _side("height", height, most))
+    if "max_size" in sides and len(sides) > 1:
+        raise ParameterError("max_size", found=sides["max_size"], expected="nothing beside width and height")
+    return Size(**sides) if sides else Size(max_size=most)
+
+
+def parse_box(text: str) -> Bounds:
+    """Read minx,miny,maxx,maxy; raises `ParameterError` for anything else. West may be above east in degrees."""
+    parts = text[:200].split(",", 4)
+    if len(parts) != 4:
+        raise ParameterError("bbox", found=text[:80], expected="minx,miny,maxx,maxy")
+    box = Bounds(*(parse_number("bbox", part) for part in parts))
+    if box.ymin >= box.ymax or box.xmin == box.xmax:
+        raise ParameterError("bbox", found=text[:80], expected="minx,miny,maxx,maxy that hold an area")
+    return box
+
+
+def parse_counts(values: Mapping[str, tuple[str, ...]]) -> StatisticsOptions:
+    """Read what statistics are wanted; raises `ParameterError` for what is not one of a parameter's values."""
+    bins: int | tuple[float, ...] = StatisticsOptions.bins
+    text = _single(values, "histogram_bins")
+    if text is not None:
+        bins = (
+            tuple(parse_number("histogram_bins", part) for part in text.split(","))
+            if "," in text
+            else int(parse_whole("histogram_bins", text))
+        )
+    ends = _single(values, "histogram_range")
+    percentiles = tuple(parse_whole("p", text) for text in values.get("p", ()))
+    return StatisticsOptions(
+        percentiles=percentiles or StatisticsOptions.percentiles,
+        bins=bins,
+        histogram_range=None if ends is None else _range(ends, "histogram_range"),
+        categorical=_flag(values, "categorical", default=False),
+        categories=tuple(parse_number("c", text) for text in values.get("c", ())),
+    )
+
+
+def parse_codes(values: Mapping[str, tuple[str, ...]]) -> tuple[str | None, str | None]:
+    """Read the codes of the coordinates' CRS and of the picture's; raises `ParameterError` for what is no code."""
+    given, wanted = _single(values, "coord_crs"), _single(values, "dst_crs")
+    return (
+        None if given is None else parse_crs_code(given),
+        None if wanted is None else parse_crs_code(wanted, "dst_crs"),
+    )
+
+
 def parse_form(values: Mapping[str, tuple[str, ...]], known: tuple[str, ...]) -> str | None:
     """Read the form that a document is wanted in; raises `ParameterError` for one that it does not have."""
     form = _single(values, "f")
@@ -292,10 +384,10 @@ def parse_format(text: str) -> str:
     return text
 
 
-def parse_crs_code(text: str) -> str:
+def parse_crs_code(text: str, name: str = "coord_crs") -> str:
     """Read an authority code such as EPSG:3857; definitions, files and URLs are refused by its form."""
     if not _CRS_CODE.fullmatch(text):
-        raise ParameterError("coord_crs", found=text[:40], expected="AUTHORITY:CODE such as EPSG:3857")
+        raise ParameterError(name, found=text[:40], expected="AUTHORITY:CODE such as EPSG:3857")
     return text
 
 
@@ -380,8 +472,8 @@ def _split(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     return parts
 
 
-def _range(text: str) -> tuple[float, float]:
-    ends = tuple(parse_number("rescale", part) for part in text.split(",", 2))
+def _range(text: str, name: str = "rescale") -> tuple[float, float]:
+    ends = tuple(parse_number(name, part) for part in text.split(",", 2))
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise ParameterError("rescale", found=text[:40], expected="min,max with min below max")
+        raise ParameterError(name, found=text[:40], expected="min,max with min below max")
     return ends[0], ends[1]

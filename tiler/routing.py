@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tiler.parameters import Parameter
 
+_GEOJSON = ("application/geo+json", "application/json")
+
 
 def add_route(
     api: FastAPI,
@@ -20,17 +22,23 @@ def add_route(
     query: tuple[Parameter, ...] = (),
     *,
     is_documented: bool = True,
+    takes_body: bool = False,
 ) -> None:
-    """Add a route for GET, described with its query parameters, and the same for HEAD."""
-    described = [_described(item) for item in query]
+    """Add a route, described with its query parameters: POST with GeoJSON, else GET and the same for HEAD."""
+    described: dict[str, Any] = {"parameters": [_described(item) for item in query]}
+    if takes_body:
+        content = {media_type: {"schema": {"type": "object"}} for media_type in _GEOJSON}
+        described["requestBody"] = {"required": True, "content": content}
     api.add_api_route(
         path,
         endpoint,
-        methods=["GET"],
+        methods=["POST" if takes_body else "GET"],
         response_model=None,
-        openapi_extra={"parameters": described} if described else None,
+        openapi_extra=described,
         include_in_schema=is_documented,
     )
+    if takes_body:
+        return
     api.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False)
 
 

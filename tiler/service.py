@@ -13,18 +13,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from geozarr import crs as crs_module
 from geozarr import tms as tms_module
-from geozarr.errors import GeoZarrError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
+from geozarr.errors import GeoZarrError, ParameterError, UnknownNameError, UnsupportedError
 from geozarr.store import read_tree
 from tiler import describe
 from tiler import page as page_module
 from tiler import picture as picture_module
+from tiler import statistics as statistics_module
+from tiler.block import Block
+from tiler.body import with_statistics
 from tiler.cache import BoundedCache
 from tiler.catalog import Catalog
 from tiler.chunks import chunk_cache
 from tiler.compute import compute
 from tiler.ground import cell_size_on_ground
+from tiler.place import Outline, crs_of
 from tiler.pyramid import read_pyramid
 from tiler.raw import RawStore
 from tiler.render import render
@@ -38,10 +41,11 @@ if TYPE_CHECKING:
     from geozarr import CRS, Grid
     from geozarr.stores import Store
     from geozarr.tms import TileMatrixSet
-    from tiler.block import Block
     from tiler.picture import Picture, Wish
+    from tiler.place import Place
     from tiler.sampling import Sampling
     from tiler.settings import Settings
+    from tiler.statistics import StatisticsOptions
 
 DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
 DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
@@ -221,28 +225,29 @@ class Service:
             self._require_side(grid)
 
             def draw() -> tuple[bytes, str]:
-                return _drawn_on(opened.source, picture, sampling, image_format, grid)
+                block = _computed_on(opened.source, picture, sampling, grid)
+                return render(block, picture, image_format, lambda: grid)
 
         return Answer(tag_of(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key))
 
     def picture(
         self,
         opened: Opened,
-        grid: Grid,
+        place: Place,
         *,
         image_format: str | None,
         wish: Wish,
         positions: Mapping[str, int],
         sampling: Sampling,
     ) -> Answer:
-        """Find a picture of any grid.
+        """Find a picture of any place.
 
         Parameters
         ----------
         opened : Opened
             The dataset.
-        grid : Grid
-            Its pixels.
+        place : Place
+            What it is of. Making the picture raises `ParameterError` where that has no image, or too large a one.
         image_format, wish, positions, sampling : str or None, Wish, mapping, Sampling
             As for a tile.
 
@@ -251,14 +256,69 @@ class Service:
         UnknownNameError, ParameterError
             As for a tile.
         """
-        self._require_side(grid)
         picture = _composed(opened, wish, positions, image_format)
-        key = ("picture", opened.name, opened.version, grid, image_format, wish, sampling)
 
         def draw() -> tuple[bytes, str]:
-            return _drawn_on(opened.source, picture, sampling, image_format, grid)
+            grid = self._grid(opened, place)
+            block = _computed_on(opened.source, picture, sampling, grid, place)
+            return render(block, picture, image_format, lambda: grid)
 
-        return Answer(tag_of(key), draw)
+        return Answer(tag_of(("picture", opened.name, opened.version, place, image_format, wish, sampling)), draw)
+
+    def statistics(
+        self,
+        opened: Opened,
+        places: tuple[Place, ...],
+        *,
+        wish: Wish,
+        positions: Mapping[str, int],
+        sampling: Sampling,
+        options: StatisticsOptions,
+        document: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Find statistics of some places; cells that lie partly within a geometry count partly.
+
+        Parameters
+        ----------
+        opened, wish, positions, sampling : Opened, Wish, mapping, Sampling
+            As for a picture.
+        places : tuple of Place
+            As for a picture, each.
+        options : StatisticsOptions
+            What is computed.
+        document : dict, optional
+            GeoJSON whose features the places are: the statistics are added to their properties.
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            As for a tile.
+        """
+        picture = picture_module.values_of(opened.source.pyramid, wish, positions)
+
+        def count(place: Place) -> dict[str, Any]:
+            grid = self._grid(opened, place)
+            block = _computed_on(opened.source, picture, sampling, grid, place)
+            weights = place.coverage(grid) if isinstance(place, Outline) else None
+            found = statistics_module.statistics(block, options, weights=weights)
+            bands = () if picture.is_computed else opened.source.labelled(picture.bands, positions)
+            names = [band.name for band in bands] or [f"b{number}" for number in range(1, len(found) + 1)]
+            return {
+                f"b{number}": {**one, "description": name}
+                for number, (one, name) in enumerate(zip(found, names, strict=True), 1)
+            }
+
+        def make() -> tuple[bytes, str]:
+            found = [count(place) for place in places]
+            return encode(found[0] if document is None else with_statistics(document, found))
+
+        key = ("statistics", opened.name, opened.version, places, wish, sampling, options, json.dumps(document))
+        return Answer(tag_of(key), make)
+
+    def _grid(self, opened: Opened, place: Place) -> Grid:
+        grid = place.grid(opened.source.pyramid.levels)
+        self._require_side(grid)
+        return grid
 
     def _require_side(self, grid: Grid) -> None:
         most = self.settings.max_side
@@ -379,22 +439,17 @@ def _drawn(block: Block, picture: Picture, image_format: str | None, grid: Calla
     return render(compute(block, picture, NOWHERE), picture, image_format, grid)
 
 
-def _drawn_on(
-    source: PyramidSource,
-    picture: Picture,
-    sampling: Sampling,
-    image_format: str | None,
-    grid: Grid,
-) -> tuple[bytes, str]:
-    """Read and draw the pixels of a grid."""
+def _computed_on(
+    source: PyramidSource, picture: Picture, sampling: Sampling, grid: Grid, place: Place | None = None
+) -> Block:
+    """Read the pixels of a grid and compute what a picture shows of them, within an outline where there is one."""
     around = 0 if picture.algorithm is None else picture.algorithm.buffer
     target = grown(grid, around)
     block = source.read_grid(target, picture.bands, method=sampling.method)
     if block is None:
         block = empty_block(target.shape, picture.bands)
-    cell_size = NOWHERE if picture.algorithm is None else cell_size_on_ground(grid)
-    block = compute(block, picture, cell_size)
-    return render(block, picture, image_format, lambda: grid)
+    block = compute(block, picture, NOWHERE if picture.algorithm is None else cell_size_on_ground(grid))
+    return Block(block.values, block.mask & place.mask(grid)) if isinstance(place, Outline) else block
 
 
 def _tileset(opened: Opened, tms_id: str) -> Tileset:
@@ -408,10 +463,7 @@ def _tileset(opened: Opened, tms_id: str) -> Tileset:
 
 def _coordinate_crs(code: str | None, *, x: float, y: float) -> CRS:
     if code is not None:
-        try:
-            return crs_module.from_code(code)
-        except MetadataError as error:
-            raise ParameterError("coord_crs", found=code, expected="a code that PROJ knows") from error
+        return crs_of(code)
     if not (-180 <= x <= 180 and -90 <= y <= 90):
         raise ParameterError("lon,lat", found=(x, y), expected="-180 to 180 and -90 to 90 degrees")
     return describe.longitude_latitude()
