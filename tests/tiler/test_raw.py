@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import uvicorn
 import zarr
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import HTTPStore, LocalStore
@@ -21,11 +22,12 @@ from zarr.storage import ObjectStore
 import pyramids
 from builds import FakeSource, scene
 from geozarr import store as store_module
-from geozarr.errors import UnknownNameError
+from geozarr.errors import ParameterError, UnknownNameError
+from tiler import cli
 from tiler import raw as raw_module
 from tiler.app import create_app
 from tiler.raw import RawStore, parse_range
-from tiler.settings import Dataset, Settings
+from tiler.settings import Dataset, Settings, from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +180,24 @@ def test_it_is_there_only_where_it_is_switched_on(stores: dict[str, Any], client
     assert "zarr" not in closed.get("/count/info").json()
     assert client.get("/count/info").json()["zarr"] == "/count/zarr"
     assert Settings((Dataset("one", "one.zarr"),)).expose_zarr is False
+
+
+def test_a_flag_and_the_environment_switch_it_on(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
+    one = (Dataset("one", "one.zarr"),)
+    for text, expected in (("1", True), ("0", False)):
+        assert from_environment(one, {"GEOZARR_SERVE_EXPOSE_ZARR": text}).expose_zarr is expected
+    for wrong in ("yes", "", "2"):
+        with pytest.raises(ParameterError) as caught:
+            from_environment(one, {"GEOZARR_SERVE_EXPOSE_ZARR": wrong})
+        assert caught.value.parameter == "GEOZARR_SERVE_EXPOSE_ZARR"
+    with pytest.raises(ParameterError):
+        Settings(one, expose_zarr=1)  # type: ignore[arg-type]  # what is refused
+    found: list[bool] = []
+    monkeypatch.setattr(cli, "_serve", lambda settings, _: found.append(settings.expose_zarr))
+    for flags in ([], ["--expose-zarr"]):
+        result = CliRunner().invoke(cli.main, ["--port", "0", *flags, str(stores["count"].path)])
+        assert result.exit_code == 0, result.output
+    assert found == [False, True]
 
 
 @pytest.mark.parametrize("key", HOSTILE)

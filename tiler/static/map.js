@@ -62,14 +62,14 @@ async function start() {
   colormaps = new Set(colorMaps);
   let complaint = restore(given());
   const tms = tmsOfAddress ?? info.mapTileMatrixSet;
-  const document = ofDataset(`${encodeURIComponent(tms)}/tilejson.json`);
+  const address = ofDataset(`${encodeURIComponent(tms)}/tilejson.json`);
   try {
-    tiles = await getJson(document, pictureParams());
+    tiles = await getJson(address, pictureParams());
   } catch (error) {
     // The service may refuse what a link asks for; then the map is as it is without one.
     complaint = `This link cannot be followed: ${error.message}.`;
     restore(new URLSearchParams());
-    tiles = await getJson(document, pictureParams());
+    tiles = await getJson(address, pictureParams());
   }
   $('attribution').textContent = tiles.attribution ?? '';
   fillLists();
