@@ -83,6 +83,21 @@ export const isTime = (dimension) => dimension.kind === 'time' || dimension.name
 /** What a picture costs in bands: one, or red, green and blue. */
 export const isSingle = (choice) => choice.variables.length === 1 && choice.bidx.length < 2;
 
+/**
+ * Texts by which steps can be asked for, by name of the dimension; null where a step has none of its own.
+ * @param {Array<Object>} dimensions As the service describes them.
+ */
+export function labelsOf(dimensions) {
+  const named = dimensions.filter(({kind, labels}) => kind !== 'index' && labels?.length);
+  return new Map(
+    named.map(({name, labels}) => {
+      const counts = new Map();
+      labels.forEach((text) => counts.set(text, (counts.get(text) ?? 0) + 1));
+      return [name, labels.map((text) => (text !== null && counts.get(text) === 1 ? String(text) : null))];
+    }),
+  );
+}
+
 /** Parameters that say which rasters are meant, for tiles and values alike. */
 export function rasterParams(choice, steps, labels) {
   const params = new URLSearchParams();
@@ -92,12 +107,18 @@ export function rasterParams(choice, steps, labels) {
   }
   if (choice.bidx.length) {
     params.set('bidx', choice.bidx.join(','));
-  } else if (choice.dimensions.length && labels) {
-    for (const {name} of choice.dimensions) {
-      params.append('sel', `${name}=exact::${labels.get(name)[steps.get(name) ?? 0]}`);
+    return params;
+  }
+  // By label where there is one, which outlives steps that are added; `bidx` counts over the others.
+  const labelOf = ({name}) => labels.get(name)?.[steps.get(name) ?? 0] ?? null;
+  for (const dimension of choice.dimensions) {
+    if (labelOf(dimension) !== null) {
+      params.append('sel', `${dimension.name}=exact::${labelOf(dimension)}`);
     }
-  } else if (choice.dimensions.length) {
-    params.set('bidx', String(1 + flatIndex(choice.dimensions, steps)));
+  }
+  const others = choice.dimensions.filter((dimension) => labelOf(dimension) === null);
+  if (others.length) {
+    params.set('bidx', String(1 + flatIndex(others, steps)));
   }
   return params;
 }
@@ -110,19 +131,19 @@ function flatIndex(dimensions, steps) {
 /** Steps that a link names, as far as they exist. */
 export function stepsOfLink(given, dimensions, labels) {
   const steps = new Map();
-  const bidx = given.getAll('bidx').flatMap((text) => text.split(',')).map(Number);
-  if (bidx.length === 1 && Number.isInteger(bidx[0])) {
-    let rest = bidx[0] - 1;
-    for (const {name, size} of dimensions.toReversed()) {
-      steps.set(name, ((rest % size) + size) % size);
-      rest = Math.floor(rest / size);
-    }
-  }
   for (const text of given.getAll('sel')) {
     const [, name, label] = text.match(/^([^=]+)=(?:[a-z]+::)?(.*)$/) ?? [];
-    const index = labels?.get(name)?.indexOf(label) ?? -1;
+    const index = labels.get(name)?.indexOf(label) ?? -1;
     if (index >= 0) {
       steps.set(name, index);
+    }
+  }
+  const bidx = given.getAll('bidx').flatMap((text) => text.split(',')).map(Number);
+  if (bidx.length === 1 && bidx[0] >= 1 && Number.isInteger(bidx[0])) {
+    let rest = bidx[0] - 1;
+    for (const {name, size} of dimensions.filter(({name}) => !steps.has(name)).toReversed()) {
+      steps.set(name, rest % size);
+      rest = Math.floor(rest / size);
     }
   }
   return steps;

@@ -5,25 +5,39 @@ import {getJson, getJsonIfAny, ofDataset, ofService} from './service.js';
 let isKnown = true; // that the service has legends
 
 /**
- * Find what stands in a legend.
+ * What stands in a legend.
+ * @typedef {Object} Legend
+ * @property {Array<Array<number>>} [colours] Of a ramp: 256 colours from low to high.
+ * @property {number} [low] What the first of them stands for, where the service says so.
+ * @property {number} [high] What the last of them stands for.
+ * @property {string} [units] Their units.
+ * @property {Array<{value: number, label: string, color: string}>} [entries] Of classes.
+ */
+
+/**
+ * Find a legend.
  * @param {URLSearchParams} params Of the picture.
  * @param {string} colormap Its name; '' for grey.
- * @returns {{colours: Array<Array<number>>, low?: number, high?: number, units?: string}} 256 colours from low to high;
- *     what they stand for, where the service says so.
+ * @returns {Promise<Legend>}
  */
 export async function legendOf(params, colormap) {
   const document = isKnown ? await getJsonIfAny(ofDataset('legend.json'), params) : null;
   isKnown = document !== null;
+  if (document?.type === 'classes') {
+    return {entries: document.entries, units: document.units};
+  }
   if (document?.type === 'ramp' && document.stops.length) {
-    const {min, max, units} = document;
-    return {colours: Array.from({length: 256}, (_, at) => colourAt(document.stops, min + ((max - min) * at) / 255)), low: min, high: max, units};
+    const {min, max, units, stops} = document;
+    return {colours: times256((at) => colourAt(stops, min + ((max - min) * at) / 255)), low: min, high: max, units};
   }
   if (!colormap) {
-    return {colours: Array.from({length: 256}, (_, value) => [value, value, value, 255])};
+    return {colours: times256((value) => [value, value, value, 255])};
   }
   const table = await getJson(ofService(`colorMaps/${encodeURIComponent(colormap)}`));
-  return {colours: Array.from({length: 256}, (_, value) => table[value])};
+  return {colours: times256((value) => table[value])};
 }
+
+const times256 = (make) => Array.from({length: 256}, (_, index) => make(index));
 
 function colourAt(stops, value) {
   const above = stops.findIndex((stop) => stop.value >= value);
@@ -46,4 +60,17 @@ export function drawRamp(canvas, colours) {
   const pixels = context.createImageData(colours.length, 1);
   pixels.data.set(colours.flat());
   context.putImageData(pixels, 0, 0);
+}
+
+/** List classes with their colours. */
+export function listClasses(list, entries) {
+  const items = entries.map(({value, label, color}) => {
+    const item = document.createElement('li');
+    const swatch = Object.assign(document.createElement('span'), {className: 'swatch'});
+    const [red, green, blue, alpha] = rgba(color);
+    swatch.style.backgroundColor = `rgb(${red} ${green} ${blue} / ${alpha / 255})`;
+    item.append(swatch, String(label ?? value));
+    return item;
+  });
+  list.replaceChildren(...items);
 }

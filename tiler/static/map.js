@@ -13,7 +13,7 @@ import {
 } from './vendor/ol.js';
 import * as choices from './choices.js';
 import {isWebMercator, Layers, projectionOf, Screen, servedMatrices} from './layers.js';
-import {drawRamp, legendOf} from './legend.js';
+import {drawRamp, legendOf, listClasses} from './legend.js';
 import {getJson, getJsonIfAny, ofDataset, ofService, tmsOfAddress} from './service.js';
 import {Steps} from './steps.js';
 import * as text from './text.js';
@@ -37,7 +37,7 @@ const state = {
   mark: null, // place, in map coordinates, whose value is told
 };
 let info; // of the dataset
-let labels = null; // texts of the steps of each dimension, by name, where the service has them
+let labels = new Map(); // texts of the steps of each dimension, by name, where the service has them
 let colormaps; // names of all
 let offered; // choices in the list of variables
 let tiles; // TileJSON
@@ -80,9 +80,7 @@ async function start() {
 
 /** Take over what the service says of the dimensions: the texts of their steps, and what kind they are. */
 function adopt(dimensions) {
-  if (dimensions.length) {
-    labels = new Map(dimensions.map((dimension) => [dimension.name, dimension.labels.map(String)]));
-  }
+  labels = choices.labelsOf(dimensions);
   const described = new Map(dimensions.map((dimension) => [dimension.name, dimension]));
   for (const variable of info.variables) {
     variable.dimensions = variable.dimensions.map((dimension) => ({...described.get(dimension.name), ...dimension}));
@@ -558,7 +556,7 @@ function fillSteps() {
 function stepText({name, size}, index) {
   const [{band_names: names}] = state.choice.variables;
   const isNamed = names.length === size && state.choice.dimensions.length === 1;
-  return labels?.get(name)?.[index] ?? (isNamed ? names[index] : `${index + 1} of ${size}`);
+  return labels.get(name)?.[index] ?? (isNamed ? names[index] : `${index + 1} of ${size}`);
 }
 
 let legend = ''; // the one that is shown, or will be
@@ -588,7 +586,13 @@ async function showLegend() {
   }
   const range = sentRanges()[0] ?? choices.defaultRange(variable);
   const ends = found.low === undefined ? shownEnds(variable, range) : [found.low, found.high];
-  drawRamp($('ramp'), found.colours);
+  $('ramp').hidden = $('ends').hidden = Boolean(found.entries);
+  $('classes').hidden = !found.entries;
+  if (found.entries) {
+    listClasses($('classes'), found.entries);
+  } else {
+    drawRamp($('ramp'), found.colours);
+  }
   $('legend-low').textContent = text.number(ends[0], 5);
   $('legend-high').textContent = text.number(ends[1], 5);
   const units = text.unitText(found.units ?? variable.units).trim();
