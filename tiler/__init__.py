@@ -4,18 +4,18 @@
 
 Layers, each importing only those before it:
 
-- json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page
-- colors, dimensions, algorithms, expression, statistics
-- pyramid, select
+- json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page, meter, metrics
+- colors, dimensions, algorithms, expression, statistics, settings
+- pyramid, select, config, logs, catalog
 - chunks, resample, picture, raw, ground, geotiff, sampling, compute
-- source, render, describe, extent, settings
+- source, render, describe, extent
 - place
 - parameters, body
 - axes, layers, ogc, wmts, legend, pages
 - service, reader
 - http, papers, routing
 - desk, alias
-- routes, document_routes, data_routes
+- routes, document_routes, data_routes, processes, signals
 - app, protocol
 - cli
 """

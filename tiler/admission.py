@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from geozarr.errors import GeoZarrError, ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Collection, Hashable
 
 T = TypeVar("T")
 
@@ -124,6 +124,7 @@ class Admission:
         self._lanes: dict[str, _Lane] = {}
         self._flights: dict[Hashable, _Flight] = {}
         self._clients: Counter[str] = Counter()
+        self.refused = 0  # renders, since the beginning
 
     @property
     def running(self) -> int:
@@ -206,13 +207,10 @@ class Admission:
         if lane is None:
             threads = ThreadPoolExecutor(self.bounds.running, thread_name_prefix=f"render-{name}")
             lane = self._lanes[name] = _Lane(threads)
-        if self._clients[client] >= self.bounds.client:
-            raise BusyError("this client")
-        if lane.flights >= self.bounds.running:
-            if lane.flights >= self.bounds.running + self._lane_waiting:
-                raise BusyError("this dataset")
-            if self.waiting >= self.bounds.waiting:
-                raise BusyError("the service")
+        met = self._bound_met(lane, client)
+        if met is not None:
+            self.refused += 1
+            raise BusyError(met)
         submitted = lane.threads.submit(work)
         flight = self._flights[key] = _Flight(submitted, asyncio.wrap_future(submitted))
         lane.flights += 1
@@ -229,6 +227,22 @@ class Admission:
 
         flight.result.add_done_callback(finish)
         return flight
+
+    def _bound_met(self, lane: _Lane, client: str) -> str | None:
+        """Whose bound keeps new work from starting or waiting; None where there is room."""
+        if self._clients[client] >= self.bounds.client:
+            return "this client"
+        if lane.flights >= self.bounds.running + self._lane_waiting:
+            return "this dataset"
+        if lane.flights >= self.bounds.running and self.waiting >= self.bounds.waiting:
+            return "the service"
+        return None
+
+    def keep(self, names: Collection[str]) -> None:
+        """Have lanes for these datasets from now on; the threads of others end with what they are at."""
+        self._lane_waiting = self.bounds.waiting if len(names) == 1 else max(1, self.bounds.waiting // 2)
+        for name in [name for name in self._lanes if name not in names]:
+            self._lanes.pop(name).threads.shutdown(wait=False)
 
     def close(self) -> None:
         """Let go of the threads; what runs goes on to its end, what waits is dropped."""

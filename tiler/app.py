@@ -6,6 +6,7 @@ Tiles have a way of their own past FastAPI's routing, which takes longer than fi
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geozarr.errors import GeoZarrError
-from tiler import alias, data_routes, document_routes, routes
-from tiler.desk import Desk
+from tiler import alias, data_routes, document_routes, logs, metrics, routes, signals
+from tiler.desk import SOURCE, Desk
 from tiler.http import bug_response, error_response, failure
+from tiler.metrics import Metrics
+from tiler.parameters import parse_query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+    from pathlib import Path
 
     from tiler.service import Service
     from tiler.settings import Settings
@@ -29,8 +33,9 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
 
+_LEAVE = 1.0  # seconds for which numbers of other processes may be old
+_LEFT = 499  # nginx's number for a client that has left before there was an answer
 _METHODS = ("GET", "HEAD", "OPTIONS")
-_MAX_TARGET = 4096  # bytes of path and query
 _FRAME_HEADERS = [
     # Always, not only where a request names its origin: a shared cache may serve it to a page of another one.
     (b"access-control-allow-origin", b"*"),
@@ -43,7 +48,13 @@ _PREFLIGHT_HEADERS = {
 }
 
 
-def create_app(settings: Settings, service: Service | None = None) -> Application:
+def create_app(
+    settings: Settings,
+    service: Service | None = None,
+    *,
+    read: Callable[[], Settings] | None = None,
+    ledger: Path | None = None,
+) -> Application:
     """Make the service.
 
     Parameters
@@ -52,13 +63,17 @@ def create_app(settings: Settings, service: Service | None = None) -> Applicatio
         Datasets, links and limits. Stores are opened when they are first asked for.
     service : Service, optional
         With these settings, where it has been made already.
+    read : callable, optional
+        Reads the settings again, on SIGHUP, for the datasets that there are then; in the main thread only.
+    ledger : Path, optional
+        Folder in which several processes leave their numbers for each other.
 
     Returns
     -------
     Application
         For one event loop. `/openapi.json` describes it.
     """
-    return Application(Desk(settings, service))
+    return Application(Desk(settings, service), read=read, ledger=ledger)
 
 
 class Application:
@@ -68,16 +83,26 @@ class Application:
     ----------
     desk : Desk
         Answers requests.
+    read, ledger : callable, Path, optional
+        As `create_app` has them.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, read: Callable[[], Settings] | None = None, ledger: Path | None = None) -> None:
         self.desk = desk
+        self._metrics = Metrics(ledger) if desk.settings.metrics else None
+        self._name_request = logs.request_ids()
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            refresher = asyncio.create_task(desk.refresh())
-            yield
-            refresher.cancel()
+            tasks = [asyncio.create_task(desk.refresh())]
+            if self._metrics is not None and ledger is not None:
+                tasks.append(asyncio.create_task(_leave(self._metrics, desk)))
+            with signals.minded(desk, read):
+                yield
+            for task in tasks:
+                task.cancel()
+            if self._metrics is not None:
+                self._metrics.leave(desk)
             desk.close()
 
         self.api = FastAPI(
@@ -86,6 +111,8 @@ class Application:
         self.api.add_exception_handler(GeoZarrError, _error_response)
         self.api.add_exception_handler(HTTPException, _http_error_response)
         self.api.add_exception_handler(Exception, _bug_response)
+        if self._metrics is not None:
+            self.api.add_api_route("/metrics", self._expose, include_in_schema=False, response_model=None)
         document_routes.add_routes(self.api, desk)  # first: their fixed addresses are no datasets' names
         data_routes.add_routes(self.api, desk)
         routes.add_routes(self.api, desk)
@@ -95,25 +122,69 @@ class Application:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
+        begun = time.perf_counter()
+        logs.REQUEST_ID.set(self._name_request(_sent_id(scope["headers"])))
+        status = size = 0
 
         async def framed(message: Message) -> None:
+            nonlocal status, size
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message["headers"] = [*message["headers"], *_FRAME_HEADERS]
+            else:
+                size += len(message.get("body", b""))
             await send(message)
 
-        response = _refusal(scope)
-        if response is None and scope["path"].startswith(alias.PREFIX):
-            try:
-                scope = alias.leads_to(scope, self.desk.settings)
-            except GeoZarrError as error:
-                response = error_response(Request(scope, receive), error)
-        if response is None:
+        tile = None
+        try:
+            response = _refusal(scope, self.desk.settings.max_target)
+            if response is None and scope["path"].startswith(alias.PREFIX):
+                try:
+                    scope = alias.leads_to(scope, self.desk.settings)
+                except GeoZarrError as error:
+                    response = error_response(Request(scope, receive), error)
             tile = _tile_of(scope["path"])
-            if tile is None:
+            if response is not None:
+                await response(scope, receive, framed)
+            elif tile is None:
                 await self.api(scope, receive, framed)
-                return
-            response = await self._draw(Request(scope, receive), tile)
-        await response(scope, receive, framed)
+            else:
+                response = await self._draw(Request(scope, receive), tile)
+                await response(scope, receive, framed)
+        except asyncio.CancelledError:
+            if status or not self.desk.is_stopping:
+                raise
+            # uvicorn gives up what is not done in time, and would call that a bug of ours.
+            await failure(503, "the service stops")(scope, receive, framed)
+        finally:
+            self._note(scope, tile, status or _LEFT, size, time.perf_counter() - begun)
+
+    def _note(self, scope: Scope, tile: tuple[str, ...] | None, status: int, size: int, seconds: float) -> None:
+        """Count a request and log it."""
+        if self._metrics is not None:
+            source = scope.get(SOURCE) if tile is not None and status == 200 else None
+            self._metrics.count(_endpoint_of(scope, tile), status, seconds, source)
+        if logs.is_logged(self.desk.settings.access_log, scope["path"], is_tile=tile is not None):
+            name = tile[0] if tile is not None else scope.get("path_params", {}).get("dataset", "")
+            logs.log_access(
+                logs.Access(
+                    method=scope["method"],
+                    path=scope["path"],
+                    query=scope["query_string"].decode("latin-1"),
+                    status=status,
+                    size=0 if scope["method"] == "HEAD" else size,
+                    seconds=seconds,
+                    client=scope["client"][0] if scope.get("client") else "",
+                    dataset=name if name in self.desk.service.catalog.names else "",
+                )
+            )
+
+    async def _expose(self, request: Request) -> Response:
+        """Tell Prometheus the numbers of all processes."""
+        parse_query(request.scope["query_string"])
+        assert self._metrics is not None, "else there is no such route"
+        text = self._metrics.exposition(self.desk)
+        return Response(text, headers={"Content-Type": metrics.MEDIA_TYPE, "Cache-Control": "no-store"})
 
     async def _draw(self, request: Request, tile: tuple[str, ...]) -> Response:
         try:
@@ -131,11 +202,33 @@ def _tile_of(path: str) -> tuple[str, ...] | None:
     return (parts[1], *parts[3:]) if is_tile else None
 
 
-def _refusal(scope: Scope) -> Response | None:
+def _endpoint_of(scope: Scope, tile: tuple[str, ...] | None) -> str:
+    """Name what a request is counted as: never its own text, of which there is no end."""
+    if tile is not None:
+        return "tile"
+    route = scope.get("route")
+    return str(route.path) if route is not None else "none"
+
+
+def _sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode("latin-1")
+    return ""
+
+
+async def _leave(metrics: Metrics, desk: Desk) -> None:
+    """Leave the numbers of this process for the others, again and again, until it is cancelled."""
+    while True:
+        metrics.leave(desk)
+        await asyncio.sleep(_LEAVE)
+
+
+def _refusal(scope: Scope, max_target: int) -> Response | None:
     """Answer what no route needs to see; None for a request that is well-formed."""
     target = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
-    if target > _MAX_TARGET:
-        return failure(400, f"the address has {target} bytes; at most {_MAX_TARGET} are allowed")
+    if target > max_target:
+        return failure(400, f"the address has {target} bytes; at most {max_target} are allowed")
     methods = (*_METHODS, "POST") if _takes_body(scope["path"]) else _METHODS
     allowed = ", ".join(methods)
     if scope["method"] == "OPTIONS":

@@ -105,6 +105,12 @@ class BoundedCache(Generic[V]):
         with self._lock:
             self._keep(key, value, size)
 
+    def drop(self, key: Hashable) -> None:
+        """Forget a value where it is kept; what is under way for its key is kept all the same once it is there."""
+        with self._lock:
+            _, size = self._kept.pop(key, (None, 0))
+            self._total -= size
+
     def _finish(self, key: Hashable, loaded: tuple[V, int] | None) -> None:
         """Forget that a key is under way, and keep its value where there is one that fits."""
         with self._lock:

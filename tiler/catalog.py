@@ -4,11 +4,14 @@ A pyramid that is rebuilt is published by one put of its root document. Each ope
 answers a request keeps to it to the end. Every `refresh` seconds, at the most, a dataset in use is looked at: where its
 root document has another stamp, the new version is opened and takes its place. Nobody waits for that look unless the
 dataset has not been asked for during the last interval.
+
+Which datasets there are may change while requests are answered: what has begun goes on with the version that it has.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from threading import Lock
@@ -19,6 +22,7 @@ from geozarr.documents import DOCUMENT
 from geozarr.errors import GeoZarrError, UnknownNameError
 from geozarr.stores import SERVICE, Stamped
 from tiler.cache import BoundedCache
+from tiler.meter import Tally, metered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +32,18 @@ if TYPE_CHECKING:
     from tiler.settings import Dataset
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Place:
+    """A dataset as it is configured; another place for the same name is another one, whatever is kept of the former."""
+
+    dataset: Dataset
+    tally: Tally = field(default_factory=Tally)
+    lock: Lock = field(default_factory=Lock)  # one look at a time
+    looked: float = -math.inf
+    was_open: bool = False
+    is_lost: bool = False
 
 
 @dataclass
@@ -66,17 +82,60 @@ class Catalog:
         most: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._locations = {dataset.name: dataset.location for dataset in datasets}
+        self._places = {dataset.name: _Place(dataset) for dataset in datasets}
         self._make = make
         self._refresh = refresh
         self._clock = clock
         self._entries: BoundedCache[_Entry] = BoundedCache(most, lambda _: 1)
-        self._looks: dict[str, Lock] = {name: Lock() for name in self._locations}
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Datasets as they are configured now."""
+        return tuple(place.dataset for place in self._places.values())
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the datasets."""
-        return tuple(self._locations)
+        return tuple(self._places)
+
+    @property
+    def open_count(self) -> int:
+        """Number of datasets that are open."""
+        return len(self._entries)
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        """What the stores of the datasets have been asked for, by name."""
+        return {name: place.tally for name, place in self._places.items()}
+
+    def take(self, datasets: tuple[Dataset, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Have other datasets from now on; those that stay where they are stay open.
+
+        Parameters
+        ----------
+        datasets : tuple of Dataset
+            All that there are.
+
+        Returns
+        -------
+        tuple of str
+            Names of those that are new, or elsewhere than before.
+        tuple of str
+            Names of those that there are no longer.
+        """
+        former, places = self._places, {}
+        for dataset in datasets:
+            place = former.get(dataset.name)
+            if place is None or place.dataset.location != dataset.location:
+                place = _Place(dataset, Tally() if place is None else place.tally)
+            place.dataset = dataset
+            places[dataset.name] = place
+        self._places = places
+        for name, place in former.items():
+            if places.get(name) is not place:
+                self._entries.drop(place)
+        added = tuple(name for name, place in places.items() if former.get(name) is not place)
+        return added, tuple(name for name in former if name not in places)
 
     def known(self, name: str) -> Opened | None:
         """Return a dataset that is open and was looked at lately, else None: then `open` has to be called.
@@ -86,9 +145,7 @@ class Catalog:
         UnknownNameError
             If there is no dataset of that name.
         """
-        if name not in self._locations:
-            raise UnknownNameError("dataset", name, self.names)
-        entry = self._entries.peek(name)
+        entry = self._entries.peek(self._place(name))
         if entry is None or self._clock() - entry.looked > 2 * self._refresh:
             return None
         entry.used = True
@@ -104,12 +161,11 @@ class Catalog:
         StoreError, MetadataError, GridMismatchError, UnsupportedError, LimitError
             If it cannot be served, and never could.
         """
-        if name not in self._locations:
-            raise UnknownNameError("dataset", name, self.names)
-        entry = self._entries.get(name, lambda: self._open(name))
+        place = self._place(name)
+        entry = self._entries.get(place, lambda: self._open(place))
         if self._clock() - entry.looked > 2 * self._refresh:
-            self.look(name)
-            entry = self._entries.get(name, lambda: self._open(name))
+            self._look(place)
+            entry = self._entries.get(place, lambda: self._open(place))
         entry.used = True
         return entry.opened
 
@@ -117,11 +173,22 @@ class Catalog:
         """Names of the datasets that have been asked for since they were last looked at, at least `refresh` ago."""
         now = self._clock()
         found = []
-        for name in self._locations:
-            entry = self._entries.peek(name)
+        for name, place in self._places.items():
+            entry = self._entries.peek(place)
             if entry is not None and entry.used and now - entry.looked >= self._refresh:
                 found.append(name)
         return found
+
+    def unchecked(self) -> list[str]:
+        """Names of the datasets that have ever been open and were not looked at during the last `refresh` seconds."""
+        now = self._clock()
+        places = self._places.items()
+        return [name for name, place in places if place.was_open and now - place.looked >= self._refresh]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Names of the datasets that have been open, and of which the last look has found no root document."""
+        return tuple(name for name, place in self._places.items() if place.was_open and place.is_lost)
 
     def look(self, name: str) -> bool:
         """Open a dataset anew if its root document has changed; one that cannot be read stays as it is.
@@ -131,32 +198,62 @@ class Catalog:
         bool
             True where there is a new version now.
         """
-        with self._looks[name]:
-            entry = self._entries.peek(name)
-            if entry is None:
-                return False
-            entry.looked, entry.used = self._clock(), False
+        place = self._places.get(name)
+        return place is not None and self._look(place)
+
+    def _look(self, place: _Place) -> bool:
+        name = place.dataset.name
+        with place.lock:
+            entry = self._entries.peek(place)
+            place.looked = self._clock()
+            if entry is not None:
+                entry.looked, entry.used = place.looked, False
             try:
-                store = self._store(name)
+                store = self._store(place)
                 stamp = _stamp_of(store)
-                if stamp is None or stamp == entry.stamp:
-                    return False
+            except GeoZarrError:
+                self._lose(place, "cannot be looked at", exc_info=True)
+                return False
+            if stamp is None and isinstance(store, Stamped):
+                self._lose(place, "has no root document")
+                return False
+            place.is_lost = False
+            if entry is None or stamp is None or stamp == entry.stamp:
+                return False
+            try:
                 opened = self._make(name, store, stamp)
             except GeoZarrError:
-                _LOG.warning("dataset %s cannot be looked at; its last version is served on", name, exc_info=True)
+                _LOG.warning(
+                    "dataset %s: its new version cannot be read; the last one is served on", name, exc_info=True
+                )
                 return False
-            self._entries.put(name, _Entry(opened, stamp, entry.looked))
+            self._entries.put(place, _Entry(opened, stamp, entry.looked))
         _LOG.info("dataset %s has a new version", name)
         return True
 
-    def _open(self, name: str) -> _Entry:
-        looked = self._clock()
-        store = self._store(name)
-        stamp = _stamp_of(store)  # before the document is read: a change in between is seen at the next look
-        return _Entry(self._make(name, store, stamp), stamp, looked)
+    def _lose(self, place: _Place, reason: str, *, exc_info: bool = False) -> None:
+        """Note that a dataset is not to be found; told once and not at each look."""
+        if not place.is_lost:
+            text = "dataset %s %s; its last version is served on"
+            _LOG.warning(text, place.dataset.name, reason, exc_info=exc_info)
+        place.is_lost = True
 
-    def _store(self, name: str) -> Store:
-        return store_module.open_store(self._locations[name], retries=SERVICE)
+    def _place(self, name: str) -> _Place:
+        place = self._places.get(name)
+        if place is None:
+            raise UnknownNameError("dataset", name, self.names)
+        return place
+
+    def _open(self, place: _Place) -> _Entry:
+        looked = self._clock()
+        store = self._store(place)
+        stamp = _stamp_of(store)  # before the document is read: a change in between is seen at the next look
+        entry = _Entry(self._make(place.dataset.name, store, stamp), stamp, looked)
+        place.looked, place.was_open, place.is_lost = looked, True, False
+        return entry
+
+    def _store(self, place: _Place) -> Store:
+        return metered(store_module.open_store(place.dataset.location, retries=SERVICE), place.tally)
 
 
 def _stamp_of(store: Store) -> str | None:

@@ -20,6 +20,7 @@ from geozarr.errors import ChunkReadError, LimitError
 from geozarr.manifest import Manifest
 from geozarr.store import open_store
 from geozarr.window import Window
+from tiler import meter
 from tiler.cache import BoundedCache
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class ChunkReader:
             If the store fails.
         """
         key = (self._version, array.path, index)
-        value = self._cache.get(key, lambda: self._load(array, index))
+        with meter.reading():
+            value = self._cache.get(key, lambda: self._load(array, index))
         assert not isinstance(value, Shard), "chunk keys and shard keys differ in length"
         return value
 

@@ -1,56 +1,93 @@
-"""`geozarr-serve`: serve pyramids over HTTP and say where their maps are."""
+"""`geozarr-serve`: serve pyramids over HTTP and say where their maps are, or write their tiles to files."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
 from geozarr import heap
 from geozarr.errors import GeoZarrError, ParameterError, StoreError
-from tiler.settings import Dataset, Settings, from_environment
+from tiler.config import Config, parse_pair, to_toml
+from tiler.settings import ALL, CHOICES, NOTHING, Dataset, Settings, check
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from tiler.app import Application
     from tiler.service import Service
 
 
-KEEP_ALIVE = 15  # seconds that an idle connection stays open
-SHUTDOWN = 10  # seconds that requests under way may take once the service is told to stop
 HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some tiles
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("stores", metavar="STORE...", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
-@click.option("--base-url", default="", help="Start of links in documents, where a proxy stands in front.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
-@click.option("--expose-zarr", is_flag=True, help="Let clients read the stores themselves, under /NAME/zarr/.")
-def main(stores: tuple[str, ...], host: str, port: int, base_url: str, workers: int, expose_zarr: bool) -> None:
+@click.argument("stores", metavar="[STORE]...", nargs=-1)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings and datasets.")
+@click.option("--print-config", is_flag=True, help="Print the settings in effect as such a file, and stop.")
+@click.option("--host", help=f"Address to listen on. [default: {Settings.host}]")
+@click.option("--port", type=int, help=f"0 takes a free port. [default: {Settings.port}]")
+@click.option("--base-url", help="Start of links in documents, where a proxy stands in front.")
+@click.option("--workers", type=int, help="Processes that answer. [default: 1]")
+@click.option("--expose-zarr", is_flag=True, default=None, help="Let clients read the stores, under /NAME/zarr/.")
+@click.option("--expressions", is_flag=True, default=None, help="Compute bands by formulas that clients send.")
+@click.option("--metrics", is_flag=True, default=None, help="Answer /metrics for Prometheus.")
+@click.option(
+    "--access-log/--no-access-log",
+    default=None,
+    help="Log all requests, or none. [default: all but tiles, files of the map page, and probes]",
+)
+@click.option(
+    "--log-format", type=click.Choice(CHOICES["log_format"]), help="[default: auto, which is text on a terminal]"
+)
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other setting; repeat for several.")
+@click.version_option(package_name="geozarr-pyramids")
+def main(
+    stores: tuple[str, ...],
+    config: Path | None,
+    pairs: tuple[str, ...],
+    *,
+    print_config: bool,
+    access_log: bool | None,
+    **given: Any,
+) -> None:
     """Serve GeoZarr pyramids as map tiles.
 
     STORE is a folder or URL, or name=folder. Without a name, the folder's own is used. The address of a map of
-    each pyramid is printed. Limits are taken from environment variables that start with GEOZARR_SERVE_.
+    each pyramid is printed. Settings are taken from the command line, before environment variables that start with
+    GEOZARR_SERVE_, before the file.
     """
     try:
-        settings = from_environment(tuple(_dataset(store) for store in stores))
-        with _listen(host, port) as listener:
-            here = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
-            address = base_url.rstrip("/") or settings.base_url or here
-            is_exposed = expose_zarr or settings.expose_zarr
-            _serve(replace(settings, base_url=address, expose_zarr=is_exposed), listener, workers)
+        asked = {name: value for name, value in given.items() if value is not None}
+        if "base_url" in asked:
+            asked["base_url"] = asked["base_url"].rstrip("/")
+        for name, value in asked.items():
+            check(name, value, f"--{name.replace('_', '-')}")
+        if access_log is not None:
+            asked["access_log"] = ALL if access_log else NOTHING
+        asked |= dict(parse_pair(pair, "--set") for pair in pairs)
+        source = Config(config, dict(os.environ), asked, tuple(_dataset(store) for store in stores))
+        settings = source.read()
+        if print_config:
+            click.echo(to_toml(settings), nl=False)
+            return
+        with _listen(settings.host, settings.port) as listener:
+            here = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
+            _serve(source, here, listener)
     except GeoZarrError as error:
         _stop(_one_line(error))
 
@@ -87,15 +124,23 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(settings: Settings, listener: socket.socket, workers: int) -> None:
+def _read(source: Config, here: str) -> Settings:
+    """Read the settings; links start at the address that is listened on where nothing else is said."""
+    settings = source.read()
+    return replace(settings, base_url=settings.base_url or here)
+
+
+def _serve(source: Config, here: str, listener: socket.socket) -> None:
     try:
         import uvicorn  # noqa: PLC0415 - of the extra `serve`: what is missing is told below
-        from uvicorn.supervisors import Multiprocess  # noqa: PLC0415 - the same
 
+        from tiler import logs  # noqa: PLC0415 - the same
+        from tiler.processes import Workers, end  # noqa: PLC0415 - the same
         from tiler.protocol import BoundedProtocol  # noqa: PLC0415 - the same
         from tiler.service import Service  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         _stop(f"{error.name} is missing: install the service with pip install 'geozarr-pyramids[serve]'")
+    settings = _read(source, here)
     # Opened once here, so that a store that cannot be served is told now and not to the first client.
     service = Service(settings)
     for name in service.catalog.names:
@@ -104,38 +149,67 @@ def _serve(settings: Settings, listener: socket.socket, workers: int) -> None:
         except GeoZarrError as error:
             _stop(f"{name}: {_one_line(error)}")
     sys.stdout.flush()
-    config = uvicorn.Config(
-        partial(make_app, settings, service if workers == 1 else None),
-        factory=True,
-        workers=workers,
-        http=BoundedProtocol,
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # addresses in headers are believed of nobody
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=SHUTDOWN,
-    )
-    # uvicorn finishes what is under way and then raises the signal again; SIGTERM is how a service is meant to end.
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        if workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
+    logs.configure(settings.log_format)
+    read = None if source.file is None else partial(_read, source, here)
+    with _ledger(settings) as ledger:
+        app = partial(make_app, settings, ledger=ledger)
+        config = uvicorn.Config(
+            app if settings.workers > 1 else partial(app, service, read=read),
+            factory=True,
+            workers=settings.workers,
+            # A class to be called, which is all that is done with it.
+            http=partial(BoundedProtocol, most_head=settings.max_head, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # addresses in headers are believed of nobody
+            timeout_keep_alive=settings.keep_alive,
+            timeout_graceful_shutdown=settings.shutdown,
+        )
+        # uvicorn finishes what is under way and then raises the signal again; SIGTERM is how a service is meant to end.
+        signal.signal(signal.SIGTERM, _end)
+        try:
+            if settings.workers == 1:
+                uvicorn.Server(config).run(sockets=[listener])
+            else:
+                renew = None if read is None else lambda: partial(make_app, read(), ledger=ledger)
+                Workers(config, listener, renew=renew).run()
+        except KeyboardInterrupt:
+            status = 130
+        except SystemExit as ended:
+            status = int(ended.code or 0)
         else:
-            Multiprocess(config, sockets=[listener]).run()
-    except KeyboardInterrupt:
-        sys.exit(130)
+            status = 0
+    end(status)
 
 
-def make_app(settings: Settings, service: Service | None = None) -> Application:
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Path | None]:
+    """Make a folder in which processes leave their numbers, where there are several."""
+    if not settings.metrics or settings.workers == 1:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="geozarr-serve-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_app(
+    settings: Settings, service: Service | None = None, *, read: Any = None, ledger: Path | None = None
+) -> Application:
     """Make the application in the process that runs it, with datasets that are open where it is this one."""
-    from tiler.app import create_app  # noqa: PLC0415 - of the extra `serve`
+    from tiler import logs  # noqa: PLC0415 - of the extra `serve`
+    from tiler.app import create_app  # noqa: PLC0415 - the same
 
+    logs.configure(settings.log_format)
     # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
     heap.keep(HEAP)
-    return create_app(settings, service)
+    return create_app(settings, service, read=read, ledger=ledger)
 
 
 def _one_line(error: GeoZarrError) -> str:

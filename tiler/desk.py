@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from starlette.responses import Response
 
 from geozarr.errors import ChunkReadError, StoreError
+from tiler import meter
 from tiler.admission import Admission
 from tiler.http import has_it
 from tiler.service import Service
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tiler.meter import Spent
     from tiler.picture import Wish
     from tiler.select import Tileset
     from tiler.service import Answer, Opened
     from tiler.settings import Settings
 
 T = TypeVar("T")
+SOURCE = "tiler.source"  # key of a request's scope: what it was answered from, "cache", "chunks" or "store"
+_PROBE = 5.0  # seconds; whoever probes waits little longer
 
 
 class Desk:
@@ -39,6 +44,8 @@ class Desk:
     def __init__(self, settings: Settings, service: Service | None = None) -> None:
         self.settings = settings
         self.service = service or Service(settings)
+        self.is_stopping = False
+        self._probe: asyncio.Task[tuple[str, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._admission: Admission | None = None
 
@@ -120,6 +127,27 @@ class Desk:
                 raise
             return await self.respond(request, name, await find(await self.open(request, name)))
 
+    def take(self, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Have the datasets of other settings from now on, as `Catalog.take` does; other settings stay as they are."""
+        changes = self.service.catalog.take(settings.datasets)
+        self.settings = replace(self.settings, datasets=settings.datasets)
+        self.admission.keep(self.service.catalog.names)
+        return changes
+
+    async def lost(self) -> tuple[str, ...]:
+        """Look at the datasets that have ever been open; name those that are not to be found within `_PROBE` s."""
+        if self._probe is None or self._probe.done():  # one at a time: a store may answer slowly
+            self._probe = asyncio.create_task(self._look())
+        return await asyncio.shield(self._probe)
+
+    async def _look(self) -> tuple[str, ...]:
+        catalog = self.service.catalog
+        looks = {asyncio.create_task(asyncio.to_thread(catalog.look, name)): name for name in catalog.unchecked()}
+        late: set[asyncio.Task[bool]] = set()
+        if looks:
+            _, late = await asyncio.wait(looks, timeout=_PROBE)
+        return tuple(dict.fromkeys((*catalog.lost, *(looks[look] for look in late))))
+
     async def refresh(self) -> None:
         """Look at the datasets in use, again and again, until it is cancelled."""
         catalog = self.service.catalog
@@ -139,8 +167,20 @@ class Desk:
         if_none_match = request.headers.get("if-none-match")
         if if_none_match is not None and has_it(if_none_match, tag):
             return Response(status_code=304, headers=headers)
-        made = answer.made()
-        if made is None:
-            made = await self.run(request, dataset, answer.tag, answer.make)
-        body, media_type = made
-        return Response(body, headers={**headers, "Content-Type": media_type})
+        found = answer.made()
+        if found is None:
+            drawn = await self.run(request, dataset, answer.tag, lambda: _measured(answer.make))
+            found, spent = drawn
+            request.scope[SOURCE] = "store" if spent.requests else "chunks"
+            timing = f"cache;desc=miss, read;dur={spent.reading * 1000:.2f}, draw;dur={spent.drawing * 1000:.2f}"
+        else:
+            request.scope[SOURCE] = "cache"
+            timing = "cache;desc=hit"
+        body, media_type = found
+        return Response(body, headers={**headers, "Content-Type": media_type, "Server-Timing": timing})
+
+
+def _measured(make: Callable[[], T]) -> tuple[T, Spent]:
+    with meter.measured() as spent:
+        made = make()
+    return made, spent

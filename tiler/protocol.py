@@ -6,7 +6,7 @@ nor a body that nobody reads, nor an answer that the client does not take. Each 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,13 +16,32 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 10.0  # from the first byte of a request, or the opening of its connection, to the end of its head
 ANSWER_SECONDS = 20.0  # between two looks at an answer that fills the buffers
 ANSWER_BYTES = 20 * 2**10  # that the client must have taken in between: 1 kB/s, slower than any telephone
+LINGER_SECONDS = 0.3  # for a request that is on its way to a server that stops
 HEAD_BYTES = 16 * 2**10  # request line and headers
 _SLICE = 4096  # fed at once: the size of a head is known to that
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection whose requests have a bounded head, in bounded time, and whose answers are taken in bounded time."""
+    """A connection whose requests have a bounded head, in bounded time, and whose answers are taken in bounded time.
 
+    Parameters
+    ----------
+    args, options : object
+        Those of uvicorn's protocol.
+    most_head : int, optional
+        Bytes of a head; `HEAD_BYTES` by default.
+    head_seconds : float, optional
+        Time for a head; `HEAD_SECONDS` by default.
+    """
+
+    def __init__(
+        self, *args: Any, most_head: int | None = None, head_seconds: float | None = None, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._most_head = HEAD_BYTES if most_head is None else most_head
+        self._head_seconds = HEAD_SECONDS if head_seconds is None else head_seconds
+
+    _is_last = False
     _head_bytes = 0
     _is_in_head = False
     _head_timer: asyncio.TimerHandle | None = None
@@ -31,7 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection; its first request is awaited for as long as the head of one."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._drop)
+        self._head_timer = self.loop.call_later(self._head_seconds, self._drop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
@@ -48,8 +67,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().data_received(part)
             if self._is_in_head:
                 self._head_bytes += len(part)
-                if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                    self.send_400_response(f"The head of the request has more than {HEAD_BYTES} bytes.")
+                if self._head_bytes > self._most_head and not self.transport.is_closing():
+                    self.send_400_response(f"The head of the request has more than {self._most_head} bytes.")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -57,13 +76,31 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = True
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._drop)
+            self._head_timer = self.loop.call_later(self._head_seconds, self._drop)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._is_in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Take no more than one more request: one that was on its way when the server was told to stop is answered."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._is_last = True
+            self.loop.call_later(LINGER_SECONDS, self._end_idle)
+        else:
+            super().shutdown()
+
+    def _end_idle(self) -> None:
+        """Close an idle connection once nothing else is under way."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self.tasks:
+            self.loop.call_later(LINGER_SECONDS, self._end_idle)
+        elif is_idle and not self.transport.is_closing():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take its answer, but not for ever."""

@@ -19,7 +19,6 @@ from geozarr.documents import DOCUMENT
 from geozarr.errors import ChunkReadError, GeoZarrError, StoreError, UnknownNameError
 from geozarr.manifest import Manifest, reference_of
 from geozarr.store import open_store
-from geozarr.stores import ObjectStoreAdapter
 
 if TYPE_CHECKING:
     from geozarr.manifest import Entry
@@ -168,7 +167,7 @@ class RawStore:
         grids = {path: _grid(tree.nodes[path], path) for path in self._nodes}
         self._arrays = {path: grid for path, grid in grids.items() if grid is not None}
         self._reference = reference_of(tree.attributes())
-        folder = self._store.folder if isinstance(self._store, ObjectStoreAdapter) else None
+        folder: str | None = getattr(self._store, "folder", None)  # of stores that are one
         self._folder = None if folder is None else Path(folder).resolve()
 
     def find(self, key: str) -> StoredObject:

@@ -86,6 +86,14 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         parameters.parse_query(query_of(request))
         return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
+    async def ready(request: Request) -> Response:
+        """Say whether requests are welcome: 503 while the service stops, or where a dataset is not to be found."""
+        parameters.parse_query(query_of(request))
+        lost = () if desk.is_stopping else await desk.lost()
+        status = "stopping" if desk.is_stopping else "not ready" if lost else "ready"
+        document = {"status": status, "datasets": lost} if lost else {"status": status}
+        return JSONResponse(document, 200 if status == "ready" else 503, headers={"Cache-Control": "no-store"})
+
     async def tile(request: Request, dataset: str, tms: str, z: str, x: str, y: str) -> Response:
         """Draw a map tile."""
         return await draw_tile(desk, request, dataset, tms, z, x, y)
@@ -193,6 +201,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         return await desk.run(request, dataset, ("stored", opened.version, key, asked), work)
 
     add_route(api, "/healthz", health)
+    add_route(api, "/readyz", ready)
     add_route(api, f"/{page.PREFIX}/{{version}}/{{path:path}}", page_file, is_documented=False)
     add_route(api, "/{dataset}/info", info)
     add_route(api, "/{dataset}/dimensions", dimensions)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
 DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
-_OPEN_DATASETS = 64
 NUMBERS = ("npy", "tif")  # formats of values, which need no colours
 NOWHERE = (0.0, 0.0)  # size on the ground of cells where it does not matter
 _ENTRY_BYTES = 256  # what an entry of the tile cache costs beside its bytes
@@ -138,8 +137,8 @@ class Service:
         self._tiles: BoundedCache[tuple[bytes, str]] = BoundedCache(
             settings.tile_cache_bytes, lambda tile: len(tile[0]) + _ENTRY_BYTES
         )
-        self.catalog = Catalog(settings.datasets, self._make, refresh=settings.refresh, most=_OPEN_DATASETS)
-        self._tilesets: BoundedCache[Tileset] = BoundedCache(_OPEN_DATASETS * 4, lambda _: 1)
+        self.catalog = Catalog(settings.datasets, self._make, refresh=settings.refresh, most=settings.open_datasets)
+        self._tilesets: BoundedCache[Tileset] = BoundedCache(settings.open_datasets * 4, lambda _: 1)
 
     def _make(self, name: str, store: Store, stamp: str | None) -> Opened:
         tree = read_tree(store)
@@ -149,6 +148,11 @@ class Service:
         source = PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits)
         raw = RawStore(store, tree, version=version) if self.settings.expose_zarr else None
         return Opened(name, source, version, raw)
+
+    @property
+    def caches(self) -> dict[str, BoundedCache[Any]]:
+        """Caches that are bounded in bytes, by name."""
+        return {"tiles": self._tiles, "chunks": self._chunks}
 
     def known_tileset(self, opened: Opened, tms_id: str) -> Tileset | None:
         """Return a set that has been asked for before, None where it has to be made."""

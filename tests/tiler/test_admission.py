@@ -234,3 +234,36 @@ def test_t14_places_of_clients_that_left_are_free_again() -> None:
 def test_bounds_below_one_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         Bounds(**wrong)
+
+
+def test_what_is_refused_is_counted() -> None:
+    async def test(admission: Admission) -> None:
+        gate = Gate()
+        tasks = [start(admission, gate, 0)]
+        await begun(gate)
+        for key in range(1, 4):
+            with pytest.raises(BusyError):
+                await start(admission, gate, key)
+        assert admission.refused == 3
+        gate.open()
+        await asyncio.gather(*tasks)
+
+    run(test, client=1)
+
+
+def test_lanes_that_are_needed_no_longer_end_with_what_they_are_at() -> None:
+    async def test(admission: Admission) -> None:
+        gate, other = Gate(), Gate("other")
+        kept, removed = start(admission, gate, 0, lane="kept"), start(admission, other, 1, lane="removed")
+        await begun(gate)
+        await begun(other)
+        admission.keep(("kept",))
+        assert admission.running == 1
+        gate.open()
+        other.open()
+        assert await asyncio.gather(kept, removed) == ["done", "other"]
+        while any("render-removed" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+        assert any("render-kept" in thread.name for thread in threading.enumerate())
+
+    run(test, lanes=2)

@@ -122,3 +122,13 @@ def test_a_negative_bound_is_refused() -> None:
     with pytest.raises(ParameterError) as caught:
         BoundedCache(-1, len)
     assert caught.value.parameter == "capacity"
+
+
+def test_a_value_that_is_dropped_takes_no_room() -> None:
+    cache: BoundedCache[int] = BoundedCache(10, lambda value: value)
+    cache.put("a", 4)
+    cache.put("b", 5)
+    cache.drop("a")
+    cache.drop("never")
+    assert (cache.peek("a"), cache.peek("b"), cache.total, len(cache)) == (None, 5, 5, 1)
+    assert cache.get("a", lambda: 3) == 3

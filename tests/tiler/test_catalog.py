@@ -29,6 +29,7 @@ class Shelf:
         self.now = 1000.0
         self.made: list[str] = []
         self.fails = False
+        self.make_any = False
         self.publish("first")
         self.catalog = Catalog(
             (Dataset("data", self.place), Dataset("gone", folder / "nothing")),
@@ -42,7 +43,7 @@ class Shelf:
         store_module.write_bytes(store_module.open_store(self.place), "zarr.json", version.encode())
 
     def make(self, name: str, store: Store, stamp: str | None) -> Any:
-        assert name == "data"
+        assert name == "data" or self.make_any
         assert stamp is not None
         if self.fails:
             raise StoreError("get", "zarr.json")
@@ -141,3 +142,69 @@ def test_looks_at_the_same_time_open_a_version_once(shelf: Shelf) -> None:
     for look in looks:
         look.join()
     assert shelf.made == ["first", "second"]
+
+
+def test_other_datasets_are_taken_and_those_that_stay_stay_open(shelf: Shelf) -> None:
+    shelf.catalog.open("data")
+    data, other = Dataset("data", shelf.place, "A title"), Dataset("other", shelf.place)
+    assert shelf.catalog.take((data, other)) == (("other",), ("gone",))
+    assert shelf.catalog.datasets == (data, other)
+    assert shelf.catalog.known("data") == "first"
+    assert shelf.made == ["first"]
+    with pytest.raises(UnknownNameError):
+        shelf.catalog.known("gone")
+    assert not shelf.catalog.look("gone")
+
+
+def test_a_dataset_that_is_elsewhere_is_opened_there(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.catalog.open("data")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "zarr.json").write_text("moved")
+    assert shelf.catalog.take((Dataset("data", elsewhere),)) == (("data",), ("gone",))
+    assert shelf.catalog.known("data") is None
+    assert shelf.catalog.open_count == 0
+    assert shelf.catalog.open("data") == "moved"
+    assert shelf.catalog.open_count == 1
+
+
+def test_the_requests_of_a_name_are_counted_on_where_it_moves(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.catalog.open("data")
+    before = shelf.catalog.tallies["data"].requests
+    assert before == 2  # the stamp, and the document
+    assert shelf.catalog.tallies["data"].bytes == len("first")
+    shelf.catalog.take((Dataset("data", tmp_path / "nothing"),))
+    assert shelf.catalog.tallies["data"].requests == before
+
+
+def test_a_dataset_that_was_open_and_is_not_to_be_found_is_lost_until_it_is(shelf: Shelf) -> None:
+    assert shelf.catalog.unchecked() == []  # none has been open
+    shelf.catalog.open("data")
+    document = shelf.place / "zarr.json"
+    text = document.read_text()
+    document.unlink()
+    assert shelf.catalog.unchecked() == []
+    shelf.now += REFRESH
+    assert shelf.catalog.unchecked() == ["data"]
+    shelf.catalog.look("data")
+    assert (shelf.catalog.lost, shelf.catalog.unchecked()) == (("data",), [])
+    document.write_text(text)
+    shelf.now += REFRESH
+    shelf.catalog.look("data")
+    assert shelf.catalog.lost == ()
+
+
+def test_a_dataset_that_is_open_no_longer_is_looked_at_too(shelf: Shelf) -> None:
+    """Another one has taken its place among those that are kept open."""
+    places = tuple(Dataset(f"copy{number}", shelf.place) for number in range(5))
+    shelf.catalog.take(places)
+    shelf.make_any = True
+    for dataset in places:
+        shelf.catalog.open(dataset.name)
+    assert shelf.catalog.open_count == 4
+    shelf.now += REFRESH
+    assert len(shelf.catalog.unchecked()) == 5
+    (shelf.place / "zarr.json").unlink()
+    for dataset in places:
+        shelf.catalog.look(dataset.name)
+    assert len(shelf.catalog.lost) == 5

@@ -1,26 +1,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
 import signal
 import socket
-import subprocess
 import sys
+import tomllib
 import urllib.request
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
+from served import serving
 from tiler import cli
 from tiler.settings import Dataset
 
-PROJECT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-c", "from tiler.cli import main; main()"]
-ENVIRON = {**os.environ, "PYTHONPATH": str(PROJECT)}
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -45,7 +42,13 @@ def test_a_store_has_its_name_or_that_of_its_folder(store: str, expected: Datase
         (["{empty}"], "expected a Zarr v3 group"),
         (["{count}", "{count}"], "each name once"),
         (["é/"], "name=folder"),
-        (["--base-url", "ftp://x", "{count}"], "base_url"),
+        (["--base-url", "ftp://x", "{count}"], "--base-url: "),
+        (["--port", "65536", "{count}"], "--port: "),
+        (["--workers", "0", "{count}"], "--workers: "),
+        (["--set", "max_ages=1", "{count}"], "'max_age', which is the nearest name"),
+        (["--set", "max_age=soon", "{count}"], "--set max_age: "),
+        (["--config", "{empty}/nothing.toml", "{count}"], "a file that can be read"),
+        ([], "at least one"),
         (["--host", "203.0.113.1", "{count}"], "an address to listen on"),
     ],
 )
@@ -87,26 +90,39 @@ def test_a_wrong_environment_variable_is_told(stores: dict[str, Any]) -> None:
 
 
 def test_it_serves_on_a_free_port_and_ends_well_on_sigterm(stores: dict[str, Any]) -> None:
-    arguments = ["--port", "0", f"counts={stores['count'].path}", str(stores["colour"].path)]
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON
-    ) as process:
-        try:
-            lines = [process.stdout.readline().split() for _ in range(2)]
-            assert [name for name, _ in lines] == ["counts", "colour"]
-            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/counts/map", lines[0][1])
-            assert found is not None
-            with urllib.request.urlopen(f"{found[1]}/counts/WebMercatorQuad/tilejson.json", timeout=30) as response:
-                tiles = json.load(response)["tiles"][0]
-            assert tiles.startswith(f"{found[1]}/counts/tiles/WebMercatorQuad/")
-            with urllib.request.urlopen(tiles.format(z=10, x=215, y=391), timeout=30) as response:
-                assert response.headers["content-type"] == "image/png"
-            with urllib.request.urlopen(lines[1][1], timeout=30) as response:
-                assert b"<!doctype html>" in response.read()
-        finally:
-            process.send_signal(signal.SIGTERM)
-            rest, complaints = process.communicate(timeout=30)
-    assert (process.returncode, rest, complaints) == (0, "", "")
+    with serving(f"counts={stores['count'].path}", stores["colour"].path, "--no-access-log", count=2) as served:
+        assert list(served.maps) == ["counts", "colour"]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/counts/map", served.maps["counts"])
+        (tiles,) = served.json("/counts/WebMercatorQuad/tilejson.json")["tiles"]
+        assert tiles.startswith(f"{served.base}/counts/tiles/WebMercatorQuad/")
+        with urllib.request.urlopen(tiles.format(z=10, x=215, y=391), timeout=30) as response:
+            assert response.headers["content-type"] == "image/png"
+        with urllib.request.urlopen(served.maps["colour"], timeout=30) as response:
+            assert b"<!doctype html>" in response.read()
+        served.tell(signal.SIGTERM)
+        assert served.process.wait(30) == 0
+    assert served.log == []
+
+
+def test_the_settings_in_effect_are_printed(stores: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text("max_age = 7\nrefresh = 8\nport = 9\n[datasets]\nfar = 's3://key:secret@bucket/a.zarr'\n")
+    arguments = ["--config", file, "--print-config", "--port", "0", "--set", "max_side=99", stores["count"].path]
+    result = CliRunner(env={"GEOZARR_SERVE_REFRESH": "10"}).invoke(cli.main, list(map(str, arguments)))
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = tomllib.loads(result.stdout)
+    assert [found[name] for name in ("max_age", "refresh", "port", "max_side")] == [7, 10, 0, 99]
+    assert found["datasets"]["far"] == {"location": "s3://***@bucket/a.zarr"}
+    assert found["datasets"]["count"] == {"location": str(stores["count"].path)}
+
+
+@pytest.mark.parametrize(
+    ("flags", "choice"),
+    [([], "documents"), (["--access-log"], "all"), (["--no-access-log"], "off"), (["--set", "access_log=all"], "all")],
+)
+def test_what_is_logged_is_chosen_by_a_flag(flags: list[str], choice: str) -> None:
+    result = CliRunner().invoke(cli.main, ["a.zarr", "--print-config", *flags])
+    assert tomllib.loads(result.stdout)["access_log"] == choice
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -1,0 +1,88 @@
+"""A folder served over plain HTTP on this machine, whose chunks can be held back for as long as a test likes."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+@dataclass
+class GatedStore:
+    """A server that is open while its context is entered.
+
+    Parameters
+    ----------
+    folder : Path
+        What it serves.
+    asked : list of str
+        Paths that were asked for by GET, in their order.
+    gate : Event
+        Chunks are sent while it is set.
+    """
+
+    folder: Path
+    asked: list[str] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def chunks(self) -> list[str]:
+        """Chunks that were asked for."""
+        return [path for path in list(self.asked) if not path.endswith("zarr.json")]
+
+    def __enter__(self) -> Self:
+        self.gate.set()
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                store.asked.append(self.path)
+                if not self.path.endswith("zarr.json"):
+                    store.gate.wait()
+                self.answer()
+
+            def do_HEAD(self) -> None:
+                self.answer()
+
+            def answer(self) -> None:
+                path = store.folder / self.path.lstrip("/")
+                is_there = path.is_file()
+                data = path.read_bytes() if is_there else b""
+                with suppress(OSError):  # whoever has asked may be gone
+                    self.send_response(HTTPStatus.OK if is_there else HTTPStatus.NOT_FOUND)
+                    self.send_header("Content-Length", str(len(data)))
+                    if is_there:
+                        self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+                        self.send_header("ETag", f'"{path.stat().st_mtime_ns}-{len(data)}"')
+                    self.end_headers()
+                    if self.command == "GET":
+                        self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.gate.set()
+        self._server.shutdown()
+        self._server.server_close()
