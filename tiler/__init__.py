@@ -4,11 +4,11 @@
 
 Layers, each importing only those before it:
 
-- json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page, meter, metrics
-- colors, dimensions, algorithms, expression, statistics, settings
+- json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page, meter, metrics, projection
+- colors, dimensions, algorithms, expression, statistics, settings, footprint, positions, geometry
 - pyramid, select, config, logs, catalog
-- chunks, resample, picture, raw, ground, geotiff, sampling, compute
-- source, render, describe, extent
+- chunks, resample, picture, raw, ground, geotiff, extent, compute
+- source, render, describe, sampling
 - place
 - parameters, body
 - axes, layers, ogc, wmts, legend, pages

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from geozarr.errors import GeoZarrError, ParameterError
+from tiler.geometry import parts_of
 from tiler.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -15,18 +16,6 @@ SECONDS = 10.0  # that a body may take to arrive
 MAX_DEPTH = 16  # a collection of features of multipolygons nests nine deep
 MAX_FEATURES = 100
 MAX_POSITIONS = 20_000
-_MAX_COLLECTED = 100  # geometries of a collection
-# How deep positions are nested, and how many the innermost list has at least (RFC 7946, 3.1).
-_GEOMETRIES = {
-    "Point": (0, 1),
-    "MultiPoint": (1, 1),
-    "LineString": (1, 2),
-    "MultiLineString": (2, 2),
-    "Polygon": (2, 4),
-    "MultiPolygon": (3, 4),
-}
-_FAR = 1e12  # units of a CRS; farther than any map reaches
-_COLLECTION = "GeometryCollection"
 
 
 class BodyTooLargeError(GeoZarrError):
@@ -103,39 +92,12 @@ def parse_geojson(body: bytes) -> dict[str, Any]:
     document = parse_json("body", text, max_characters=len(text), max_depth=MAX_DEPTH)
     count = 0
     for feature in features_of(document):
-        count += _positions(feature.get("geometry") if isinstance(feature, dict) else None)
+        parts = parts_of(feature.get("geometry") if isinstance(feature, dict) else None)
+        count += sum(len(line) for part in parts for line in part.lines)
         if count > MAX_POSITIONS:
-            raise ParameterError("body", found="more", expected=f"at most {MAX_POSITIONS} positions")
+            raise ParameterError("body", found=f"{count} positions", expected=f"at most {MAX_POSITIONS} positions")
     assert isinstance(document, dict), "each of its features has a geometry"
     return document
-
-
-def _positions(geometry: Any, *, is_collected: bool = False) -> int:
-    """Count the positions of a geometry; raises `ParameterError` where it is none."""
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if kind == _COLLECTION and not is_collected:
-        parts = geometry.get("geometries")
-        if not isinstance(parts, list) or not 1 <= len(parts) <= _MAX_COLLECTED:
-            raise ParameterError("body", found=parts, expected=f"1 to {_MAX_COLLECTED} geometries")
-        return sum(_positions(part, is_collected=True) for part in parts)
-    if kind not in _GEOMETRIES:
-        raise ParameterError("body", found=geometry, expected=f"a geometry: {', '.join(_GEOMETRIES)}")
-    depth, least = _GEOMETRIES[kind]
-    return _counted(geometry.get("coordinates"), depth, least, kind)
-
-
-def _counted(coordinates: Any, depth: int, least: int, kind: str) -> int:
-    """Count positions that are nested so deep."""
-    is_list = isinstance(coordinates, list)
-    if depth == 0 and is_list and 2 <= len(coordinates) <= 4 and all(map(_is_number, coordinates)):
-        return 1
-    if depth == 0 or not is_list or len(coordinates) < (least if depth == 1 else 1):
-        raise ParameterError("body", found=coordinates, expected=f"coordinates of a {kind}")
-    return sum(_counted(part, depth - 1, least, kind) for part in coordinates)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FAR
 
 
 def features_of(document: Any) -> list[Any]:

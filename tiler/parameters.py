@@ -24,7 +24,8 @@ from tiler.picture import GREY, MAX_BANDS, Wish
 from tiler.place import Size
 from tiler.render import MEDIA_TYPES
 from tiler.resample import METHODS
-from tiler.sampling import STRATEGIES, Sampling
+from tiler.sampling import Sampling
+from tiler.select import STRATEGIES
 from tiler.statistics import StatisticsOptions
 
 if TYPE_CHECKING:
@@ -230,9 +231,10 @@ def parse_sampling(values: Mapping[str, tuple[str, ...]], *, most: int, scale: i
     if size is not None and scale != 1:
         raise ParameterError("tilesize", found=size, expected=f"nothing: the address says @{scale}x")
     side = None if size is None else _side("tilesize", size, most)
-    strategy = _single(values, "level") or STRATEGIES[0]
-    if strategy not in STRATEGIES:
-        raise ParameterError("level", found=strategy[:40], expected=f"one of {', '.join(STRATEGIES)}")
+    text = _single(values, "level") or STRATEGIES[0]
+    strategy = next((known for known in STRATEGIES if known == text), None)
+    if strategy is None:
+        raise ParameterError("level", found=text[:40], expected=f"one of {', '.join(STRATEGIES)}")
     _cells(values, "padding", most)
     return Sampling(
         method=_method(values, "resampling"),

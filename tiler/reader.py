@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 import attr
 import numpy as np
 from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
-from rasterio.features import bounds as feature_bounds
-from rasterio.features import rasterize
-from rasterio.warp import calculate_default_transform, transform_geom
 from rio_tiler.constants import WGS84_CRS
-from rio_tiler.errors import InvalidBounds, PointOutsideBounds, TileOutsideBounds
+from rio_tiler.errors import InvalidBounds, PointOutsideBounds, RioTilerError, TileOutsideBounds
 from rio_tiler.io.base import BaseReader
 from rio_tiler.models import BandStatistics, ImageData, Info, PointData
-from rio_tiler.utils import CRS_to_uri, _validate_shape_input, cast_to_sequence, output_size
+from rio_tiler.utils import CRS_to_uri, _validate_shape_input, cast_to_sequence
 
 from geozarr import cf, store
 from geozarr import crs as crs_module
 from geozarr import tms as tms_module
 from geozarr.errors import ParameterError, TileOutsideLimitsError, UnknownNameError
 from geozarr.grid import Bounds, Grid
-from tiler import select
+from tiler import extent, select
 from tiler.block import Block
 from tiler.chunks import chunk_cache
 from tiler.dimensions import parse_selectors
@@ -199,7 +196,7 @@ class PyramidReader(BaseReader):
             else:
                 height, width = tilesize or matrix.tileHeight, tilesize or matrix.tileWidth
                 target = select.grid_of_bounds(target.bounds, target.crs, height=height, width=width)
-                block = self.source.read_grid(target, bands, method=_method(reproject_method))
+                block = self._read_grid(target, bands, reproject_method)
         except (TileOutsideLimitsError, UnknownNameError) as error:
             raise TileOutsideBounds(f"Tile(x={tile_x}, y={tile_y}, z={tile_z}) is outside bounds") from error
         if block is None:
@@ -244,17 +241,21 @@ class PyramidReader(BaseReader):
         """
         bands = self._bands(variables, indexes, nodata, sel)
         crs = _to_geozarr(dst_crs or bounds_crs)
-        box = select.transform_bounds(Bounds(*bbox), _to_geozarr(bounds_crs), crs)
-        if box is None or not (box.xmin < box.xmax and box.ymin < box.ymax):
-            raise InvalidBounds(f"{tuple(bbox)} is no box in {crs}")
-        rows, cols = self._native_size(box, crs)
-        height, width = output_size(
-            dataset_height=rows, dataset_width=cols, output_height=height, output_width=width, max_size=max_size
-        )
-        target = select.grid_of_bounds(box, crs, height=height, width=width)
-        block = self.source.read_grid(target, bands, method=_method(reproject_method))
+        try:
+            target = extent.part_grid(
+                self.pyramid.levels,
+                Bounds(*bbox),
+                _to_geozarr(bounds_crs),
+                crs,
+                height=height or None,
+                width=width or None,
+                max_size=max_size or None,
+            )
+        except ParameterError as error:
+            raise InvalidBounds(str(error)) from error
+        block = self._read_grid(target, bands, reproject_method)
         if block is None:
-            shape = (len(bands), height, width)
+            shape = (len(bands), *target.shape)
             block = Block(np.zeros(shape, bands[0].variable.dtype), np.zeros(shape, bool))
         return _image(block, bands, target, dst_crs or bounds_crs)
 
@@ -347,8 +348,12 @@ class PyramidReader(BaseReader):
         """Read what a GeoJSON feature or geometry covers; pixels that it does not touch are masked. Else as `part`."""
         geometry = _validate_shape_input(shape)
         crs = dst_crs or shape_crs
+        try:
+            box = extent.box_of(geometry, _to_geozarr(shape_crs))
+        except ParameterError as error:
+            raise RioTilerError(str(error)) from error
         image = self.part(
-            feature_bounds(geometry),
+            box,
             dst_crs=crs,
             bounds_crs=shape_crs,
             max_size=max_size,
@@ -360,17 +365,8 @@ class PyramidReader(BaseReader):
             nodata=nodata,
             sel=sel,
         )
-        if crs != shape_crs:
-            geometry = transform_geom(shape_crs, crs, geometry)
-        outside = rasterize(
-            [geometry],
-            out_shape=(image.height, image.width),
-            transform=image.transform,
-            all_touched=True,  # as rio-tiler does: masks of different resolutions then agree
-            default_value=0,
-            fill=1,
-            dtype="uint8",
-        ).astype(bool)
+        grid = Grid((image.height, image.width), image.transform, _to_geozarr(crs))
+        outside = ~extent.geometry_mask(geometry, _to_geozarr(shape_crs), grid)
         image.cutline_mask = outside
         image.array.mask = image.array.mask | outside
         return image
@@ -394,22 +390,9 @@ class PyramidReader(BaseReader):
             return bands
         return tuple(_with_nodata(band, float(nodata)) for band in bands)
 
-    def _native_size(self, box: Bounds, crs: CRS) -> tuple[float, float]:
-        """Rows and columns of a box at the resolution of the finest level where it meets the pyramid."""
-        finest = self.pyramid.levels.finest.grid
-        inside = select.transform_bounds(box, crs, finest.crs)
-        window = finest.window if inside is None else finest.window_of(inside).intersect(finest.window)
-        if window.is_empty:
-            return 1.0, 1.0
-        if crs.is_same_place(finest.crs):
-            x, y = finest.cell_size
-        else:
-            part = finest.crop(window)
-            transform, _, _ = calculate_default_transform(
-                self.crs, _to_rasterio(crs), part.width, part.height, *part.bounds
-            )
-            x, y = abs(transform.a), abs(transform.e)
-        return (box.ymax - box.ymin) / y, (box.xmax - box.xmin) / x
+    def _read_grid(self, target: Grid, bands: tuple[Band, ...], method: str | None) -> Block | None:
+        method = _method(method)
+        return self.source.read_grid(target, bands, method=method, reproject_method=method)
 
 
 def _image(block: Block, bands: tuple[Band, ...], target: Grid, crs: RasterioCRS) -> ImageData:

@@ -1,35 +1,44 @@
-"""Values of one grid brought onto another, by GDAL through rasterio.
+"""Values of one grid brought onto another: nearest by position, every other method by GDAL through rasterio.
 
-Nearest values are never computed: GDAL warps the numbers of the cells, and the values are looked up by them, so that
-every data type comes out as stored, 64-bit integers included, and one warp serves all bands. Every other method
-runs in float64 with NaN for what is not valid, which GDAL leaves out of its sums, and is rounded half to even once.
+Nearest values are never computed: `tiler.positions` says which cell holds each centre, and the cell is copied, so that
+every data type comes out as stored, 64-bit integers included. Every other method runs in GDAL, in float64 with NaN for
+what is not valid, which GDAL leaves out of its sums, and is rounded half to even once.
 
 Means of whole cells, which a coarser tile of the pyramid's own set is made of, are taken by numpy: GDAL counts a
 neighbour in that rounding noise makes overlap by 1e-10 of a cell, and grows the data by a row.
+
+GDAL follows PROJ, whose x begins again at the edge of a CRS, and does not see what lies across it. So a source that
+counts on beyond that edge is described in a CRS that has its edge elsewhere, and one that goes all around is warped in
+two halves, each with cells of the other beside it: cells of the target take the half that their centres lie in.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from geozarr.errors import ParameterError
-from geozarr.grid import Grid
+from geozarr.grid import SNAP, Grid
 from geozarr.window import Window
+from tiler import projection
 from tiler.block import Block
+from tiler.footprint import RING, poles_in
+from tiler.positions import positions
 from tiler.select import whole_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr import CRS
+    from tiler.positions import Positions
 
 METHODS = (
     "nearest",
@@ -96,22 +105,56 @@ def resample(block: Block, source: Grid, target: Grid, *, method: str) -> Block:
         place = _whole_blocks(source, target)
         if place is not None:
             return _average_blocks(block, target.shape, *place)
+    sections = _sections(source, target)
     values = np.zeros((len(block.values), *target.shape), block.values.dtype)
     mask = np.zeros(values.shape, bool)
     for index, (band, valid) in enumerate(zip(block.values, block.mask, strict=True)):
-        warped = _warp(np.where(valid, band.astype(np.float64), np.nan), source, target, method, missing=np.nan)
-        mask[index] = ~np.isnan(warped)
-        values[index] = _rounded(np.where(mask[index], warped, 0.0), band.dtype)
+        cells = np.where(valid, band.astype(np.float64), np.nan)
+        for section in sections:
+            warped = section.warp(cells, source, target, method)
+            part = section.part.slices
+            has_value = ~np.isnan(warped) & section.chosen
+            np.copyto(values[index][part], _rounded(np.where(has_value, warped, 0.0), band.dtype), where=has_value)
+            mask[index][part] |= has_value
     return Block(values, mask)
 
 
 def _nearest(block: Block, source: Grid, target: Grid) -> Block:
-    cells = np.arange(source.height * source.width, dtype=np.int32).reshape(source.shape)
-    chosen = _warp(cells, source, target, "nearest", missing=-1)
-    inside = chosen >= 0
-    chosen = np.where(inside, chosen, 0)
-    flat = (len(block.values), source.height * source.width)
-    return Block(block.values.reshape(flat)[:, chosen], block.mask.reshape(flat)[:, chosen] & inside)
+    found = positions(source, target)
+    first = next(found)
+    if first.window == target.window:
+        return Block(*_taken(block, first))
+    values = np.empty((len(block.values), *target.shape), block.values.dtype)
+    mask = np.empty(values.shape, bool)
+    for part in chain((first,), found):
+        place = (slice(None), *part.window.slices)
+        values[place], mask[place] = _taken(block, part)
+    return Block(values, mask)
+
+
+def _taken(block: Block, part: Positions) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Cells that hold the given positions, and whether they are valid."""
+    rows, row_inside = _cells(part.rows, block.values.shape[1])
+    cols, col_inside = _cells(part.cols, block.values.shape[2])
+    if rows.shape[1] == cols.shape[0] == 1:
+        values, mask = (array.take(rows[:, 0], axis=1).take(cols[0], axis=2) for array in (block.values, block.mask))
+    else:
+        chosen = rows * block.values.shape[2] + cols
+        values, mask = (array.reshape(len(array), -1).take(chosen, axis=1) for array in (block.values, block.mask))
+    for inside in (row_inside, col_inside):
+        if not inside.all():
+            mask &= inside
+    return values, mask
+
+
+def _cells(places: NDArray[np.float64], size: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Cells along an axis that hold some positions, and which positions are inside; 0 where they are not.
+
+    What is within rounding noise of an edge belongs to the cell after it, as in GDAL's kernel.
+    """
+    numbers = np.floor(places + SNAP)
+    inside = (numbers >= 0) & (numbers < size)
+    return (numbers if inside.all() else np.where(inside, numbers, 0.0)).astype(np.intp), inside
 
 
 def _whole_blocks(source: Grid, target: Grid) -> tuple[int, Window] | None:
@@ -123,7 +166,7 @@ def _whole_blocks(source: Grid, target: Grid) -> tuple[int, Window] | None:
         The window is the source's in cells of the source, counted from the target's corner. None where cells of the
         target are no whole blocks of cells of the source.
     """
-    if not source.crs.is_same_place(target.crs):
+    if not projection.is_same_place(source.crs, target.crs):
         return None
     factor = round(target.transform.a / source.transform.a)
     if factor < 1:
@@ -168,22 +211,86 @@ def _rounded(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.where(rounded >= float(info.max), np.array(info.max, dtype), inside)
 
 
-def _warp(values: NDArray[Any], source: Grid, target: Grid, method: str, *, missing: float) -> NDArray[Any]:
-    out = np.full(target.shape, missing, values.dtype)
-    # Without the check, coordinates far outside a projection's domain can come back inside the source.
-    with rasterio.Env(CHECK_WITH_INVERT_PROJ=True):
-        reproject(
-            values,
-            out,
-            src_transform=source.transform,
-            src_crs=_rasterio_crs(source.crs),
-            src_nodata=missing,
-            dst_transform=target.transform,
-            dst_crs=_rasterio_crs(target.crs),
-            dst_nodata=missing,
-            resampling=Resampling[method],
-        )
+@dataclass(frozen=True, eq=False)
+class _Section:
+    """Part of a warp that GDAL can do.
+
+    `window` are the cells of the source, `part` those of the target, and `chosen`, of the shape of `part` or just
+    True, tells which of these take their value from here.
+    """
+
+    window: Window
+    part: Window
+    chosen: NDArray[np.bool_] | np.bool_
+
+    def warp(self, values: NDArray[np.float64], source: Grid, target: Grid, method: str) -> NDArray[np.float64]:
+        """Warp values of the whole source, shape `source.shape`; NaN where there is none, shape `part.shape`."""
+        return _warp(values[self.window.slices], source.crop(self.window), target.crop(self.part), method)
+
+
+def _sections(source: Grid, target: Grid) -> tuple[_Section, ...]:
+    """Cut a warp so that no part of it goes around the globe, and tell what has an image at all."""
+    cylinder = projection.cylinder_of(source.crs)
+    is_same = projection.is_same_place(source.crs, target.crs)
+    is_ring = cylinder is not None and source.bounds.xmax - source.bounds.xmin > RING * cylinder.turn
+    if is_same or (cylinder is not None and not is_ring):
+        return (_Section(source.window, target.window, np.bool_(True)),)
+    is_west, has_image = np.zeros(target.shape, bool), np.zeros(target.shape, bool)
+    for found in positions(source, target):
+        place = found.window.slices
+        has_image[place] = np.isfinite(found.rows) & np.isfinite(found.cols)
+        is_west[place] = found.cols < source.width / 2
+    if not is_ring:
+        return (_Section(source.window, target.window, has_image),)
+    beyond, middle = source.width // 8, source.width // 2
+    windows = (
+        Window(0, 0, source.height, middle + beyond),
+        Window(0, middle - beyond, source.height, source.width - middle + beyond),
+    )
+    sections = zip(windows, (has_image & is_west, has_image & ~is_west), strict=True)
+    return tuple(_section(window, chosen) for window, chosen in sections if chosen.any())
+
+
+def _section(window: Window, chosen: NDArray[np.bool_]) -> _Section:
+    rows, cols = (np.flatnonzero(chosen.any(axis=axis)) for axis in (1, 0))
+    part = Window.from_bounds(
+        row_start=int(rows[0]), row_stop=int(rows[-1]) + 1, col_start=int(cols[0]), col_stop=int(cols[-1]) + 1
+    )
+    return _Section(window, part, chosen[part.slices])
+
+
+def _warp(values: NDArray[np.float64], source: Grid, target: Grid, method: str) -> NDArray[np.float64]:
+    out = np.full(target.shape, np.nan)
+    is_same = projection.is_same_place(source.crs, target.crs)
+    crs, shift = (target.crs, 0.0) if is_same else _frame(source)
+    # GDAL looks for the source along the target's outline, and would miss what lies around a pole within.
+    has_pole = bool(poles_in(target.bounds, target.crs, source.crs))
+    reproject(
+        values,
+        out,
+        src_transform=Affine.translation(shift, 0.0) @ source.transform,
+        src_crs=_rasterio_crs(crs),
+        src_nodata=np.nan,
+        dst_transform=target.transform,
+        dst_crs=_rasterio_crs(target.crs),
+        dst_nodata=np.nan,
+        resampling=Resampling[method],
+        SOURCE_EXTRA=max(values.shape) if has_pole else 0,
+    )
     return out
+
+
+def _frame(source: Grid) -> tuple[CRS, float]:
+    """CRS in which a source does not reach beyond the edge, and what brings its x there."""
+    cylinder = projection.cylinder_of(source.crs)
+    bounds = source.bounds
+    if cylinder is None or source.crs.is_geographic:  # GDAL turns longitudes itself (CENTER_LONG)
+        return source.crs, 0.0
+    noise = SNAP * source.cell_size[0]
+    west, east = cylinder.centre - cylinder.turn / 2, cylinder.centre + cylinder.turn / 2
+    if west - noise <= bounds.xmin and bounds.xmax <= east + noise:
+        return source.crs, 0.0
+    return projection.around(source.crs, (bounds.xmin + bounds.xmax) / 2)
 
 
 def _rasterio_crs(crs: CRS) -> RasterioCRS:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from affine import Affine
-
-from geozarr.grid import Grid
 from tiler import select
+from tiler.extent import grown
 
 if TYPE_CHECKING:
-    from geozarr import Grid as GridType
-
-STRATEGIES = ("nearest", "coarser", "finer")
+    from geozarr import Grid
+    from tiler.select import Strategy
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Sampling:
     reproject_method : str or None
         The same where it is in another CRS.
     strategy : str
-        One of `STRATEGIES`: which level a picture is made of that has cells of another size than any.
+        One of `tiler.select.STRATEGIES`: which level a picture is made of that has cells of another size than any.
     side : int or None
         Pixels of the longer side of a tile.
     scale : int
@@ -38,7 +35,7 @@ class Sampling:
 
     method: str | None = None
     reproject_method: str | None = None
-    strategy: str = "nearest"
+    strategy: Strategy = "nearest"
     side: int | None = None
     scale: int = 1
     buffer: float = 0.0
@@ -48,7 +45,7 @@ class Sampling:
         """True where a tile of the pyramid's own set is a stored chunk."""
         return self == _PLAIN
 
-    def target(self, tile: GridType) -> GridType:
+    def target(self, tile: Grid) -> Grid:
         """Grid of a picture of a tile."""
         ratio = self.scale if self.side is None else self.side / max(tile.shape)
         if ratio != 1:
@@ -58,11 +55,3 @@ class Sampling:
 
 
 _PLAIN = Sampling()
-
-
-def grown(grid: GridType, cells: float) -> GridType:
-    """Grid with some cells more on each side; half cells move the cells by half of one."""
-    if not cells:
-        return grid
-    height, width = (round(side + 2 * cells) for side in grid.shape)
-    return Grid((height, width), grid.transform @ Affine.translation(-cells, -cells), grid.crs)

@@ -3,8 +3,8 @@
 A tile of the pyramid's own TileMatrixSet needs no geometry at all. Its matrix is one large raster, a level is a window
 of that raster, so the tile is a window of the level, which is one stored chunk. Tiles of matrices finer than the finest
 level are parts of an ancestor's window, each cell repeated. Everything else (coarser matrices, other sets, other
-CRS, any box) is a target grid: its footprint in the pyramid's CRS gives the level by resolution and the window to
-read, and `tiler.resample` does the rest.
+CRS, any box) is a target grid: its footprint in the pyramid's CRS (`tiler.footprint`) gives the level by resolution
+and the windows to read, and `tiler.resample` does the rest.
 """
 
 from __future__ import annotations
@@ -14,29 +14,32 @@ import math
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from affine import Affine
-from pyproj.exceptions import ProjError
 
 from geozarr import tms as tms_module
-from geozarr.crs import transformer
-from geozarr.errors import TileOutsideLimitsError, UnsupportedError
+from geozarr.errors import ParameterError, TileOutsideLimitsError, UnsupportedError
 from geozarr.grid import Bounds, Grid
 from geozarr.window import Window
+from tiler import projection
+from tiler.footprint import STEPS, Piece, bring_into, footprint, lattice, pieces
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
     from geozarr import CRS, Levels
     from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
 
+Strategy = Literal["nearest", "coarser", "finer"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
 ALIGNED = 1e-3  # cells; a level this close to whole cells of its matrix is on them
 MAX_ZOOM = 30  # matrices that are added to a set that ends with the stored levels
-_FAR = 1e12  # CRS units; farther than any map reaches: images near a singularity of a projection
-_SAMPLES = 33  # points a side of a footprint: the sag of an edge between two of them is 1/1000 of the whole edge's
+_EQUAL = 0.01  # cells whose sides differ by less are of one size; across CRS, sizes vary by more within a tile
 _MARGIN = 4  # cells read around a footprint: half the widest kernel (cubic: 2) and the footprint's own error
+_LARGER = 1.5  # times the extent of a level; targets from here on may hold it as a spot
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,24 @@ class Warp:
     ----------
     level : int
         Position of the level.
-    window : Window
-        Cells to read; within the level, empty where the level has none for the target.
+    pieces : tuple of Piece
+        Cells to read; empty where the level has none for the target.
     target : Grid
         The target.
     part : Window
-        Cells of the target that the window reaches; the others are not valid.
+        Cells of the target that the pieces reach; the others are not valid.
     shrink : float
         Side of a target cell in cells of the level.
+    footprint : Bounds
+        Box of the target in the pyramid's CRS.
     """
 
     level: int
-    window: Window
+    pieces: tuple[Piece, ...]
     target: Grid
     part: Window
     shrink: float
+    footprint: Bounds
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Tileset:
     def stored(self) -> dict[str, tuple[int, Window]]:
         """Aligned levels by matrix id: position, and window in the raster of the whole matrix."""
         found = {}
-        if self.tms.crs.is_same_place(self.levels.crs):
+        if projection.is_same_place(self.tms.crs, self.levels.crs):
             for position, level in enumerate(self.levels.levels):
                 window = _aligned_window(level.grid, self.tms, level.name) if level.name in self.tms.ids else None
                 if window is not None:
@@ -156,7 +162,24 @@ class Tileset:
         declared = self.levels.levels[position].limits
         return declared or self.tms.limits_of(matrix_id, self.tms.matrix_grid(matrix_id).bounds_of(window))
 
-    def choose(self, matrix_id: str, *, row: int, col: int, available: frozenset[int]) -> Copy | Warp:
+    def tile_grid(self, matrix_id: str, *, row: int, col: int, height: int | None = None) -> Grid:
+        """Grid of a tile, with as many cells as the matrix says, or with `height` rows and square cells.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such matrix.
+        TileOutsideLimitsError
+            If the matrix has no such tile.
+        """
+        tile = self.tms.matrix_grid(matrix_id).crop(self.tms.tile_window(matrix_id, row=row, col=col))
+        if height is None or height == tile.height:
+            return tile
+        return grid_of_bounds(tile.bounds, tile.crs, height=height, width=round(tile.width * height / tile.height))
+
+    def choose(
+        self, matrix_id: str, *, row: int, col: int, available: frozenset[int], strategy: Strategy = "nearest"
+    ) -> Copy | Warp:
         """Choose what a tile is read from.
 
         Parameters
@@ -167,6 +190,8 @@ class Tileset:
             The tile, as the set counts it.
         available : frozenset of int
             Levels that hold what is asked for.
+        strategy : str
+            As in the function `choose`, for tiles that are not made of stored cells.
 
         Raises
         ------
@@ -174,12 +199,14 @@ class Tileset:
             If there is no such matrix.
         TileOutsideLimitsError
             If the matrix has no such tile, or the tile shows nothing of the pyramid.
+        ParameterError
+            If there is no such strategy.
         """
         tile = self.tms.tile_window(matrix_id, row=row, col=col)
         source = self._source_of(matrix_id, available)
         if source is None:
             target = self.tms.matrix_grid(matrix_id).crop(tile)
-            choice = choose(self.levels, target, available=available)
+            choice = choose(self.levels, target, available=available, strategy=strategy)
             if choice is None:
                 raise TileOutsideLimitsError((matrix_id, row, col), self.levels.finest.grid.bounds)
             return choice
@@ -317,20 +344,23 @@ def _refine(limits: TileLimits, matrix_id: str, steps: int) -> TileLimits:
     )
 
 
-def choose(levels: Levels, target: Grid, *, available: frozenset[int]) -> Copy | Warp | None:
-    """Choose the level and the window that a target grid is read from.
-
-    The level is the one whose cells are nearest in size to the target's, by ratio, where the pyramid and the target
-    meet.
+def choose(
+    levels: Levels, target: Grid, *, available: frozenset[int], strategy: Strategy = "nearest"
+) -> Copy | Warp | None:
+    """Choose the level and the cells that a target grid is read from.
 
     Parameters
     ----------
     levels : Levels
         The pyramid.
     target : Grid
-        Any grid in any CRS.
+        Any grid in any CRS; across the edge of its CRS, x may count on (170 to 190 degrees).
     available : frozenset of int
         Levels that hold what is asked for; at least one.
+    strategy : str
+        "nearest": the level whose cells are nearest in size to the target's, by ratio, where the pyramid and the
+        target meet; "coarser": the finest level whose cells are not smaller; "finer": the coarsest level whose cells
+        are not larger. Sizes within a hundredth are equal, and where no level is as wished, the last one is taken.
 
     Returns
     -------
@@ -339,52 +369,109 @@ def choose(levels: Levels, target: Grid, *, available: frozenset[int]) -> Copy |
 
     Raises
     ------
+    ParameterError
+        If there is no such strategy.
     UnsupportedError
         If there is no transformation between the two CRS.
     """
-    footprint = transform_bounds(target.bounds, target.crs, levels.crs)
-    if footprint is None:
+    if strategy not in STRATEGIES:
+        raise ParameterError("level strategy", found=strategy, expected=f"one of {', '.join(STRATEGIES)}")
+    box = footprint(target.bounds, target.crs, levels.crs)
+    if box is None:
         return None
     finest = levels.finest.grid
-    touched = finest.window_of(footprint).intersect(finest.window)
-    if touched.is_empty:
+    touched = pieces(finest, box)
+    if not touched:
         return None
-    size = _target_cell_size(finest, touched, target)
-    if size is None:
-        position = max(available)
-    else:
-        position = min(
-            sorted(available), key=lambda index: abs(math.log(_mean_cell_size(levels.levels[index].grid) / size))
-        )
+    size = _target_cell_size(finest, max((piece.window for piece in touched), key=lambda window: window.size), target)
+    sizes = {index: _mean_cell_size(levels.levels[index].grid) for index in sorted(available)}
+    position = max(available) if size is None else _level_of(sizes, size, strategy)
     grid = levels.levels[position].grid
-    aligned = whole_cells(target, grid) if target.crs.is_same_place(grid.crs) else None
-    if aligned is not None:
+    is_same = projection.is_same_place(target.crs, grid.crs)
+    aligned = whole_cells(target, grid) if is_same else None
+    # Cells that lie beyond the level's edge, around the globe, are no part of its raster.
+    if aligned is not None and all(piece.turns == 0 for piece in pieces(grid, box)):
         return Copy(position, aligned)
-    shrink = 1.0 if size is None else size / _mean_cell_size(grid)
-    margin = math.ceil(_MARGIN * max(1.0, shrink)) + max(target.shape) // (_SAMPLES * _SAMPLES)
-    window = grid.window_of(footprint).grow(margin).intersect(grid.window)
-    part = target.window if window.is_empty else _reached(grid.crop(window), target)
-    return Warp(position, window, target, part, shrink)
+    return _warp(levels, position, target, 1.0 if size is None else size / sizes[position], box)
 
 
-def _reached(source: Grid, target: Grid) -> Window:
-    """Part of a target that a much smaller source reaches; all of it where the source is not much smaller.
+def affordable(
+    levels: Levels, choice: Warp, *, available: frozenset[int], is_affordable: Callable[[Warp], bool]
+) -> Warp:
+    """Change to the next coarser level whose cells are not too many to read.
+
+    Near a pole a small target may take a whole ring of a geographic pyramid, most of which is thrown away: coarser
+    cells show it as well.
+
+    Parameters
+    ----------
+    levels : Levels
+        The pyramid.
+    choice : Warp
+        From `choose`.
+    available : frozenset of int
+        Levels that hold what is asked for.
+    is_affordable : callable
+        Tells whether what a choice reads may be read.
+
+    Returns
+    -------
+    Warp
+        The first that may be read, else the last one of all.
+    """
+    size = choice.shrink * _mean_cell_size(levels.levels[choice.level].grid)
+    for position in sorted(index for index in available if index > choice.level):
+        if is_affordable(choice):
+            return choice
+        shrink = size / _mean_cell_size(levels.levels[position].grid)
+        choice = _warp(levels, position, choice.target, shrink, choice.footprint)
+    return choice
+
+
+def _level_of(sizes: dict[int, float], size: float, strategy: Strategy) -> int:
+    """Position of the level for a cell size, among those of some levels from fine to coarse."""
+    if strategy == "coarser":
+        return next((index for index in sizes if sizes[index] >= size * (1 - _EQUAL)), max(sizes))
+    if strategy == "finer":
+        return next((index for index in reversed(sizes) if sizes[index] <= size * (1 + _EQUAL)), min(sizes))
+    return min(sizes, key=lambda index: abs(math.log(sizes[index] / size)))
+
+
+def _warp(levels: Levels, position: int, target: Grid, shrink: float, box: Bounds) -> Warp:
+    grid = levels.levels[position].grid
+    x, y = grid.cell_size
+    sag = max((box.xmax - box.xmin) / x, (box.ymax - box.ymin) / y) / STEPS**2
+    margin = min(math.ceil(_MARGIN * max(1.0, shrink)) + int(sag), 2 * max(grid.shape))  # no more than all of it
+    found = pieces(grid, box, margin=margin)
+    return Warp(position, found, target, _reached(grid, box, found, target), shrink, box)
+
+
+def _reached(grid: Grid, box: Bounds, found: Sequence[Piece], target: Grid) -> Window:
+    """Part of a target that a much smaller level reaches; all of it where the level is not much smaller.
 
     GDAL looks for the source where the target's outline lies, and finds nothing if all of that has no image, as the
     world's outline has none in a UTM zone. An image that spans half the target may run across a pole or the
     antimeridian, where its sampled box is too small.
     """
-    image = transform_bounds(source.bounds, source.crs, target.crs)
-    if image is None:
+    extent = grid.bounds
+    is_large = (
+        box.xmax - box.xmin > _LARGER * (extent.xmax - extent.xmin)
+        or box.ymax - box.ymin > _LARGER * (extent.ymax - extent.ymin)
+    )  # fmt: skip
+    if not is_large or len(found) != 1:
         return target.window
-    part = target.window_of(image).grow(2).intersect(target.window)
+    image = footprint(grid.crop(found[0].window).bounds, grid.crs, target.crs)
+    places = () if image is None else pieces(target, image)
+    if len(places) != 1:
+        return target.window
+    part = places[0].window.grow(2).intersect(target.window)
     is_small = 2 * part.height < target.height and 2 * part.width < target.width
-    return part if is_small and not part.is_empty else target.window
+    return part if is_small else target.window
 
 
 def _target_cell_size(finest: Grid, touched: Window, target: Grid) -> float | None:
     """Side of a target cell in the pyramid's CRS, where the two meet; None where that cannot be told."""
-    if target.crs.is_same_place(finest.crs):
+    if projection.is_same_place(target.crs, finest.crs):
         return _mean_cell_size(target)
     cell = finest.crop(Window(touched.row + touched.height // 2, touched.col + touched.width // 2, 1, 1))
     in_target = cell_size_in(cell, target.crs)
@@ -400,27 +487,30 @@ def cell_size_in(grid: Grid, crs: CRS) -> float | None:
     """Geometric mean of the sides of a grid's first cell in another CRS, in its units; None where it has no image."""
     transform = grid.transform
     corners = [transform @ corner for corner in ((0, 0), (1, 0), (0, 1))]
-    xs, ys = _transform(np.array([x for x, _ in corners]), np.array([y for _, y in corners]), grid.crs, crs)
+    xs, ys = projection.transform(np.array([x for x, _ in corners]), np.array([y for _, y in corners]), grid.crs, crs)
     if not np.isfinite([xs, ys]).all():
         return None
+    cylinder = projection.cylinder_of(crs)
+    if cylinder is not None:  # a cell may lie across the edge of the CRS
+        xs = xs - np.round((xs - xs[0]) / cylinder.turn) * cylinder.turn
     area = abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0]))
     return math.sqrt(area) if area > 0 else None
 
 
 def transform_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds | None:
-    """Box around the image of a box in another CRS.
+    """Box around the image of a box in another CRS, within the range of x that PROJ answers with.
 
     Points inside count too, so that a pole within the box is covered; points that have no image are left out.
 
     Returns
     -------
     Bounds or None
-        In units of `target`; None where no point of the box has an image.
+        In units of `target`, a whole turn wide where the image lies across the edge of the CRS (`footprint` counts
+        on); None where no point of the box has an image.
     """
-    if source.is_same_place(target):
+    if projection.is_same_place(source, target):
         return bounds
-    x, y = np.meshgrid(np.linspace(bounds.xmin, bounds.xmax, _SAMPLES), np.linspace(bounds.ymin, bounds.ymax, _SAMPLES))
-    xs, ys = _transform(x.ravel(), y.ravel(), source, target)
+    xs, ys = projection.transform(*lattice(bounds), source, target)
     has_image = np.isfinite(xs)
     if not has_image.any():
         return None
@@ -430,30 +520,17 @@ def transform_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds | None:
 
 def transform_point(x: float, y: float, source: CRS, target: CRS) -> tuple[float, float] | None:
     """Coordinates of a point in another CRS; None where it has no image."""
-    xs, ys = _transform(np.array([x]), np.array([y]), source, target)
+    xs, ys = projection.transform(np.array([x]), np.array([y]), source, target)
     return (float(xs[0]), float(ys[0])) if np.isfinite([xs[0], ys[0]]).all() else None
-
-
-def _transform(
-    x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform points; those that have no image come back as infinities."""
-    try:
-        xs, ys = (np.asarray(values) for values in transformer(source, target).transform(x, y))
-    except ProjError as error:
-        raise UnsupportedError(
-            f"{target} for data in {source}", "there is no transformation between the two"
-        ) from error
-    absurd = ~((np.abs(xs) < _FAR) & (np.abs(ys) < _FAR))
-    return np.where(absurd, np.inf, xs), np.where(absurd, np.inf, ys)
 
 
 def cell_at(grid: Grid, x: float, y: float) -> tuple[int, int] | None:
     """Row and column of the cell that holds a point of the grid's CRS; None where it is outside.
 
-    The last edges belong to the last cells, so that every point of the closed bounds has a cell.
+    The last edges belong to the last cells, so that every point of the closed bounds has a cell. Around the globe, the
+    point may be counted in another turn than the grid (-170 degrees in a grid from 0 to 360).
     """
-    col, row = ~grid.transform @ (x, y)
+    col, row = ~grid.transform @ (bring_into(grid, x), y)
     if not (0 <= col <= grid.width and 0 <= row <= grid.height):
         return None
     return min(math.floor(row), grid.height - 1), min(math.floor(col), grid.width - 1)

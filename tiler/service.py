@@ -26,12 +26,12 @@ from tiler.cache import BoundedCache
 from tiler.catalog import Catalog
 from tiler.chunks import chunk_cache
 from tiler.compute import compute
+from tiler.extent import grown
 from tiler.ground import cell_size_on_ground
 from tiler.place import Outline, crs_of
 from tiler.pyramid import read_pyramid
 from tiler.raw import RawStore
 from tiler.render import render
-from tiler.sampling import grown
 from tiler.select import Tileset, own_tms
 from tiler.source import PyramidSource, ReadLimits, available_levels, empty_block
 
@@ -449,7 +449,13 @@ def _computed_on(
     """Read the pixels of a grid and compute what a picture shows of them, within an outline where there is one."""
     around = 0 if picture.algorithm is None else picture.algorithm.buffer
     target = grown(grid, around)
-    block = source.read_grid(target, picture.bands, method=sampling.method)
+    block = source.read_grid(
+        target,
+        picture.bands,
+        method=sampling.method,
+        reproject_method=sampling.reproject_method,
+        strategy=sampling.strategy,
+    )
     if block is None:
         block = empty_block(target.shape, picture.bands)
     block = compute(block, picture, NOWHERE if picture.algorithm is None else cell_size_on_ground(grid))

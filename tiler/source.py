@@ -15,7 +15,7 @@ import numpy as np
 
 from geozarr.errors import LimitError, ParameterError, UnknownNameError
 from geozarr.window import Window
-from tiler import dimensions, resample, select
+from tiler import dimensions, footprint, projection, resample, select
 from tiler.block import Block
 from tiler.cache import BoundedCache
 from tiler.chunks import ChunkReader, chunks_of
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geozarr import CRS, Grid
+    from geozarr import CRS, Grid, Levels
     from geozarr.store import StoreLike
     from tiler.chunks import Cached
     from tiler.dimensions import Dimension, Selector
+    from tiler.footprint import Patch
     from tiler.pyramid import Pyramid, StoredArray
-    from tiler.select import Tileset, Warp
+    from tiler.select import Strategy, Tileset, Warp
 
 _COORDINATE_READERS = 8  # threads for a coordinate of many chunks, which are small and far from each other
 _KEPT_DIMENSIONS = 64
@@ -168,7 +169,8 @@ class PyramidSource:
         """
         inside = window.intersect(Window(0, 0, *self.pyramid.levels.levels[level].grid.shape))
         masks = [self._mask_band(band) for band in bands]
-        self._require_affordable(level, window, inside, [*bands, *filter(None, masks)])
+        self._require_cells(window.shape, len(bands))
+        self._require_affordable(level, [inside], bands, masks)
         if inside.is_empty:
             return empty_block(window.shape, bands)
         read = [self._read_valid(level, inside, band, partner) for band, partner in zip(bands, masks, strict=True)]
@@ -213,7 +215,15 @@ class PyramidSource:
         choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(bands))
         return self.read(choice, bands)
 
-    def read_grid(self, target: Grid, bands: Sequence[Band], *, method: str | None = None) -> Block | None:
+    def read_grid(
+        self,
+        target: Grid,
+        bands: Sequence[Band],
+        *,
+        method: str | None = None,
+        reproject_method: str | None = None,
+        strategy: Strategy = "nearest",
+    ) -> Block | None:
         """Read any grid in any CRS.
 
         Parameters
@@ -222,9 +232,10 @@ class PyramidSource:
             Where values are wanted.
         bands : sequence of Band
             What to read.
-        method : str, optional
-            One of `tiler.resample.METHODS`; the default is nearest, and where target cells are much larger than those
-            of the coarsest level, the method by which the pyramid was made.
+        method, reproject_method : str, optional
+            As in `read`.
+        strategy : str
+            How the level is chosen, as in `tiler.select.choose`.
 
         Returns
         -------
@@ -233,16 +244,53 @@ class PyramidSource:
 
         Raises
         ------
+        ParameterError
+            If there is no such strategy or method.
         UnsupportedError
             If there is no transformation between the two CRS.
         ChunkReadError, StoreError, LimitError
             As `read_window` does.
         """
-        choice = select.choose(self.pyramid.levels, target, available=available_levels(bands))
-        return None if choice is None else self.read(choice, bands, method=method)
+        self._require_cells(target.shape, len(bands))
+        choice = select.choose(self.pyramid.levels, target, available=available_levels(bands), strategy=strategy)
+        return None if choice is None else self.read(choice, bands, method=method, reproject_method=reproject_method)
 
-    def read(self, choice: Copy | Warp, bands: Sequence[Band], *, method: str | None = None) -> Block:
-        """Read what has been chosen by `tiler.select`; raises as `read_window` does."""
+    def read(
+        self,
+        choice: Copy | Warp,
+        bands: Sequence[Band],
+        *,
+        method: str | None = None,
+        reproject_method: str | None = None,
+    ) -> Block:
+        """Read what has been chosen by `tiler.select`.
+
+        Where the cells of a level are too many to read, as the ring that a polar target takes of a geographic
+        pyramid, those of the next coarser level are read that can be.
+
+        Parameters
+        ----------
+        choice : Copy or Warp
+            Cells are copied as they are; methods are for what is warped.
+        bands : sequence of Band
+            What to read.
+        method, reproject_method : str, optional
+            One of `tiler.resample.METHODS`, where the target is in the pyramid's CRS and where it is in another; the
+            default is nearest, and where target cells are much larger than those of the coarsest level, the method
+            by which the pyramid was made.
+
+        Returns
+        -------
+        Block
+            Shape (band, row, col) of the target.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such method.
+        ChunkReadError, StoreError, LimitError
+            As `read_window` does.
+        """
         if isinstance(choice, Copy):
             block = self.read_window(choice.level, choice.window, bands)
             if choice.rows is None or choice.cols is None:
@@ -250,21 +298,42 @@ class PyramidSource:
             cells = np.ix_(range(len(bands)), choice.rows, choice.cols)
             return Block(block.values[cells], block.mask[cells])
         self._require_cells(choice.target.shape, len(bands))
-        if choice.window.is_empty:
-            return empty_block(choice.target.shape, bands)
-        levels = self.pyramid.levels
-        if method is None:
-            is_shrunk = choice.shrink > _RESAMPLED
-            method = resample.shrinking_method(levels.resampling_method) if is_shrunk else "nearest"
-        block = self.read_window(choice.level, choice.window, bands)
-        grid = levels.levels[choice.level].grid
-        source = grid.crop(choice.window)
-        if choice.part == choice.target.window:
-            return resample.resample(block, source, choice.target, method=method)
-        part = resample.resample(block, source, choice.target.crop(choice.part), method=method)
-        whole = empty_block(choice.target.shape, bands)
-        place = (slice(None), *choice.part.slices)
-        whole.values[place], whole.mask[place] = part.values, part.mask
+        levels, masks = self.pyramid.levels, [self._mask_band(band) for band in bands]
+        choice = select.affordable(
+            levels,
+            choice,
+            available=available_levels(bands),
+            is_affordable=lambda warp: self._excess(warp.level, _windows(warp), bands, masks) is None,
+        )
+        self._require_affordable(choice.level, _windows(choice), bands, masks)
+        is_same = projection.is_same_place(choice.target.crs, levels.crs)
+        chosen = (method if is_same else reproject_method) or _default_method(choice, levels)
+        return self._warped(choice, bands, chosen)
+
+    def _warped(self, choice: Warp, bands: Sequence[Band], method: str) -> Block:
+        """Read the pieces of a target, and warp and lay them over each other."""
+        grid = self.pyramid.levels.levels[choice.level].grid
+        target, is_whole = choice.target, choice.part == choice.target.window
+        part = target if is_whole else target.crop(choice.part)
+        made: Block | None = None
+        for patch in footprint.patches(grid, choice.pieces):
+            source = self._read_patch(choice.level, patch, bands)
+            warped = resample.resample(source, patch.grid, part, method=method)
+            made = warped if made is None else _over(made, warped)
+        if made is None:
+            return empty_block(target.shape, bands)
+        if is_whole:
+            return made
+        whole = empty_block(target.shape, bands)
+        _lay(made, choice.part, whole)
+        return whole
+
+    def _read_patch(self, level: int, patch: Patch, bands: Sequence[Band]) -> Block:
+        if len(patch.parts) == 1:
+            return self.read_window(level, patch.parts[0][0], bands)
+        whole = empty_block(patch.grid.shape, bands)
+        for window, place in patch.parts:
+            _lay(self.read_window(level, window, bands), place, whole)
         return whole
 
     def read_point(self, x: float, y: float, crs: CRS, bands: Sequence[Band]) -> Block | None:
@@ -384,20 +453,64 @@ class PyramidSource:
         if cells > self._limits.cells:
             raise LimitError("cells of a read", allowed=self._limits.cells, found=cells)
 
-    def _require_affordable(self, level: int, window: Window, inside: Window, bands: Sequence[Band]) -> None:
-        self._require_cells(window.shape, len(bands))
+    def _require_affordable(
+        self, level: int, windows: Sequence[Window], bands: Sequence[Band], masks: Sequence[Band | None]
+    ) -> None:
+        excess = self._excess(level, windows, bands, masks)
+        if excess is not None:
+            raise excess
+
+    def _excess(
+        self, level: int, windows: Sequence[Window], bands: Sequence[Band], masks: Sequence[Band | None]
+    ) -> LimitError | None:
+        """Tell what is too much in reading some windows within a level, of bands and of what masks them."""
+        cells = sum(window.size for window in windows) * len(bands)
         chunks = decoded = 0
-        for band in bands:
+        for band in (*bands, *filter(None, masks)):
             array = band.variable.array(level)
-            height, width = array.storage.chunk_shape[-2:]
-            around = inside.align(height=height, width=width)
-            count = (around.height // height) * (around.width // width)
+            count = _chunk_count(windows, array.storage.chunk_shape[-2:])
             chunks += count
             decoded += count * array.storage.chain.decoded_bytes
-        if chunks > self._limits.chunks:
-            raise LimitError("chunks of a read", allowed=self._limits.chunks, found=chunks)
-        if decoded > self._limits.decoded_bytes:
-            raise LimitError("decoded bytes of a read", allowed=self._limits.decoded_bytes, found=decoded)
+        costs = (
+            ("cells of a read", self._limits.cells, cells),
+            ("chunks of a read", self._limits.chunks, chunks),
+            ("decoded bytes of a read", self._limits.decoded_bytes, decoded),
+        )
+        return next(
+            (LimitError(name, allowed=allowed, found=found) for name, allowed, found in costs if found > allowed), None
+        )
+
+
+def _windows(choice: Warp) -> list[Window]:
+    return [piece.window for piece in choice.pieces]
+
+
+def _chunk_count(windows: Sequence[Window], shape: tuple[int, ...]) -> int:
+    """Chunks that some windows of the same rows touch, each counted once."""
+    height, width = shape
+    around = sorted((window.align(height=height, width=width) for window in windows), key=lambda window: window.col)
+    cols, reached = 0, around[0].col if around else 0
+    for window in around:
+        cols += max(0, window.col_stop - max(window.col, reached))
+        reached = max(reached, window.col_stop)
+    return max((window.height for window in around), default=0) // height * (cols // width)
+
+
+def _default_method(choice: Warp, levels: Levels) -> str:
+    """Nearest, and where one target cell is made of many, the method by which the pyramid was made."""
+    return resample.shrinking_method(levels.resampling_method) if choice.shrink > _RESAMPLED else "nearest"
+
+
+def _lay(block: Block, place: Window, whole: Block) -> None:
+    """Write the valid cells of a block to their place in a block of our own."""
+    slices = (slice(None), *place.slices)
+    np.copyto(whole.values[slices], block.values, where=block.mask)
+    whole.mask[slices] |= block.mask
+
+
+def _over(upper: Block, lower: Block) -> Block:
+    """Lay a block over another one."""
+    return Block(np.where(upper.mask, upper.values, lower.values), upper.mask | lower.mask)
 
 
 def empty_block(shape: tuple[int, int], bands: Sequence[Band]) -> Block:

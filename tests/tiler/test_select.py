@@ -16,6 +16,7 @@ from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
 from geozarr.window import Window
 from pyramid_factory import web_mercator_levels
 from tiler import select
+from tiler.footprint import Piece
 from tiler.select import Copy, Tileset, Warp, own_tms, whole_set
 
 QUAD = tms.load("WebMercatorQuad")
@@ -76,7 +77,7 @@ def test_a_coarser_tile_is_shrunk_from_the_coarsest_level() -> None:
     found = OWN.choose("6", row=25, col=12, available=ALL)
     assert isinstance(found, Warp)
     assert (found.level, found.shrink) == (2, pytest.approx(4.0))
-    assert found.window == Window(0, 0, 256, 256)
+    assert found.pieces == (Piece(Window(0, 0, 256, 256), 0),)
     with pytest.raises(TileOutsideLimitsError):
         OWN.choose("6", row=25, col=13, available=ALL)
 
@@ -119,7 +120,7 @@ def test_matrices_whose_tops_do_not_meet_are_not_copied_from() -> None:
     found = Tileset(layout, below).choose("1", row=0, col=0, available=frozenset({0}))
     assert isinstance(found, Warp)
     # The lowest fine row lies over the lower half of the coarse tile's 256 rows.
-    assert found.window == Window(128 - 4, 0, 128 + 4, 128 + 4)
+    assert found.pieces == (Piece(Window(128 - 4, 0, 128 + 4, 128 + 4), 0),)
 
 
 def test_the_zoom_range_is_that_of_the_levels() -> None:
@@ -210,12 +211,14 @@ def test_the_window_covers_every_target_cell_and_little_more() -> None:
     px, py = crs.transformer(utm, QUAD.crs).transform(xs, ys)
     level = LAYOUT.levels[found.level].grid
     cell_cols, cell_rows = ~level.transform @ (np.asarray(px), np.asarray(py))
-    assert found.window.row < cell_rows.min()
-    assert found.window.row_stop > cell_rows.max()
-    assert found.window.col < cell_cols.min()
-    assert found.window.col_stop > cell_cols.max()
-    assert found.window.height < np.ptp(cell_rows) + 12
-    assert found.window.width < np.ptp(cell_cols) + 12
+    ((window, turns),) = ((piece.window, piece.turns) for piece in found.pieces)
+    assert turns == 0
+    assert window.row < cell_rows.min()
+    assert window.row_stop > cell_rows.max()
+    assert window.col < cell_cols.min()
+    assert window.col_stop > cell_cols.max()
+    assert window.height < np.ptp(cell_rows) + 12
+    assert window.width < np.ptp(cell_cols) + 12
 
 
 def test_a_pole_inside_a_box_is_in_its_image() -> None:
@@ -248,7 +251,7 @@ def test_a_small_image_is_found_in_a_large_target() -> None:
     layout = levels.from_halving(utm, count=1)
     world = QUAD.matrix_grid("0")
     found = select.choose(layout, world, available=frozenset({0}))
-    assert found.window == utm.window
+    assert found.pieces == (Piece(utm.window, 0),)
     # 105 W and 39 N lie at column 53 and row 97 of 256.
     assert found.part.contains(Window(97, 53, 1, 1))
     assert found.part.height < 10
