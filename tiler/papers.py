@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from geozarr.tms import TileMatrixSet
     from tiler.picture import Picture, Wish
-    from tiler.pyramid import Variable
     from tiler.select import Tileset
     from tiler.service import Opened, Service
 
@@ -227,13 +226,12 @@ def legend_of(picture: Picture, *, title: str) -> legend.Legend:
     colors = picture.colors or picture_module.GREY
     if isinstance(colors, Ramp):
         low, high = picture.ranges[0] if picture.ranges else (0.0, 255.0)
-        return legend.Ramp(Ramp(colors.shades).table, low, high, _units(picture, variable), title)
+        table = Ramp(colors.shades).table
+        if not picture.is_unscaled:  # a legend is read by people: it tells values as they are meant (CF 8.1)
+            low, high = (end * variable.scale_factor + variable.add_offset for end in (low, high))
+        if high < low:
+            low, high, table = high, low, table[::-1]
+        return legend.Ramp(table, low, high, None if picture.is_computed else variable.units, title)
     values = colors.values if isinstance(colors, Classes) else colors.bounds
     parts = zip(values, colors.table.tolist(), strict=False)
     return legend.Classes(tuple(legend.Entry(value, tuple(color)) for value, color in parts), title)
-
-
-def _units(picture: Picture, variable: Variable) -> str | None:
-    """Units of what is shown: none where it is computed, or packed."""
-    is_packed = (variable.scale_factor, variable.add_offset) != (1.0, 0.0)
-    return None if picture.is_computed or (is_packed and not picture.is_unscaled) else variable.units

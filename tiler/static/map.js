@@ -83,7 +83,7 @@ function adopt(dimensions) {
   labels = choices.labelsOf(dimensions);
   const described = new Map(dimensions.map((dimension) => [dimension.name, dimension]));
   for (const variable of info.variables) {
-    variable.dimensions = variable.dimensions.map((dimension) => ({...described.get(dimension.name), ...dimension}));
+    variable.dimensions = variable.dimensions.map((dimension) => ({...dimension, ...described.get(dimension.name)}));
   }
 }
 
