@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_PATH = 200  # characters of a path and query in an access line
 _MAX_MESSAGE = 4000  # characters of any message
+_MAX_METHOD = 16
 _MAX_TRACE = 32_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ACCESS = "tiler.access"
@@ -65,7 +66,7 @@ class Access:
     def fields(self) -> dict[str, Any]:
         """Values of the line, by their keys."""
         return {
-            "method": self.method,
+            "method": shown(self.method, _MAX_METHOD),
             "path": shown(f"{self.path}?{self.query}" if self.query else self.path, MAX_PATH),
             "status": self.status,
             "bytes": self.size,
