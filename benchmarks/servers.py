@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PROJECT = Path(__file__).parent.parent
-PAUSE = 0.1  # seconds between looks whether a server is there
+PAUSE = 0.02  # seconds between looks whether a server is there
 PATIENCE = 120.0  # seconds that it may take to come up
 ENDING = 20.0  # seconds that it may take to end
 REASON = 300  # characters of its last words that are kept

@@ -170,6 +170,10 @@ class ChunkReader:
             raise ChunkReadError(f"/{array.path}", name, "is shorter than the index of its shard says") from cause
         return found.data
 
+    def prepare(self) -> None:
+        """Read the head of the manifest now, rather than with the first chunk; raises as reading a manifest does."""
+        _ = self._manifest
+
     @cached_property
     def _manifest(self) -> Manifest | None:
         """The manifest, read with the first object that it has to speak for."""

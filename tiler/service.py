@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tiler.settings import Settings
     from tiler.statistics import StatisticsOptions
 
+_LOG = logging.getLogger(__name__)
 DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
 DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
 NUMBERS = ("npy", "tif")  # formats of values, which need no colours
@@ -146,6 +148,10 @@ class Service:
         # Documents that name a manifest name a build. Others may stay the same over other chunks: their time tells.
         version = pyramid.version if pyramid.manifest is not None else f"{pyramid.version} {stamp}"
         source = PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits)
+        try:
+            source.prepare()
+        except GeoZarrError:
+            _LOG.warning("dataset %s: its manifest cannot be read", name, exc_info=True)
         raw = RawStore(store, tree, version=version) if self.settings.expose_zarr else None
         return Opened(name, source, version, raw)
 

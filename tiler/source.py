@@ -88,6 +88,16 @@ class PyramidSource:
         self._chunks = ChunkReader(store, cache, object(), pyramid.manifest)
         self._dimensions: BoundedCache[Dimension] = BoundedCache(_KEPT_DIMENSIONS, lambda _: 1)
 
+    def prepare(self) -> None:
+        """Read what the first picture would have to wait for, and no picture needs by itself.
+
+        Raises
+        ------
+        GeoZarrError
+            If it cannot be read. Pictures are tried all the same.
+        """
+        self._chunks.prepare()
+
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
         """Dimensions before rows and columns of the data; raises as `dimension` does."""
