@@ -94,7 +94,7 @@ class Desk:
 
         async def gone() -> None:
             while (await request.receive())["type"] != "http.disconnect":
-                pass
+                await asyncio.sleep(0)  # a server that has the body at hand must not keep the loop
 
         return await self.admission.run(
             work, lane=dataset, key=(dataset, key), client=client.host if client else "", gone=gone

@@ -26,8 +26,9 @@ from geozarr.errors import ParameterError, UnknownNameError
 from tiler import cli
 from tiler import raw as raw_module
 from tiler.app import create_app
+from tiler.config import read_environment
 from tiler.raw import RawStore, parse_range
-from tiler.settings import Dataset, Settings, from_environment
+from tiler.settings import Dataset, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,8 +126,10 @@ def ask(app: Any, target: str) -> tuple[int, bytes]:
     }
     sent: list[Any] = []
 
+    parts = [{"type": "http.request"}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
+        return parts.pop() if parts else await asyncio.Future()  # the client stays
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -185,15 +188,15 @@ def test_it_is_there_only_where_it_is_switched_on(stores: dict[str, Any], client
 def test_a_flag_and_the_environment_switch_it_on(monkeypatch: pytest.MonkeyPatch, stores: dict[str, Any]) -> None:
     one = (Dataset("one", "one.zarr"),)
     for text, expected in (("1", True), ("0", False)):
-        assert from_environment(one, {"GEOZARR_SERVE_EXPOSE_ZARR": text}).expose_zarr is expected
+        assert read_environment({"GEOZARR_SERVE_EXPOSE_ZARR": text}) == {"expose_zarr": expected}
     for wrong in ("yes", "", "2"):
         with pytest.raises(ParameterError) as caught:
-            from_environment(one, {"GEOZARR_SERVE_EXPOSE_ZARR": wrong})
+            read_environment({"GEOZARR_SERVE_EXPOSE_ZARR": wrong})
         assert caught.value.parameter == "GEOZARR_SERVE_EXPOSE_ZARR"
     with pytest.raises(ParameterError):
         Settings(one, expose_zarr=1)  # type: ignore[arg-type]  # what is refused
     found: list[bool] = []
-    monkeypatch.setattr(cli, "_serve", lambda settings, _: found.append(settings.expose_zarr))
+    monkeypatch.setattr(cli, "_serve", lambda source, *_: found.append(source.read().expose_zarr))
     for flags in ([], ["--expose-zarr"]):
         result = CliRunner().invoke(cli.main, ["--port", "0", *flags, str(stores["count"].path)])
         assert result.exit_code == 0, result.output
