@@ -92,7 +92,7 @@ def test_pictures_are_compared_where_both_show_something() -> None:
 def test_aims_follow_from_the_ratio(ours: float, verdict: str) -> None:
     def record(name: str, rate: float) -> dict[str, Any]:
         one = {"tiles_a_second": rate, "p50": 1.0, "p99": 30.0}
-        return {"case": "elevation", "server": name, "passes": {"cold": one, "warm": one}}
+        return {"case": "elevation", "server": name, "passes": {"cold": one, "warm": one}, "start_seconds": 1.0}
 
     failed = {"case": "x", "server": "y", "failed": "z"}
     lines = tiles.aims([record("ours", ours), record("titiler-xarray", 30.0), failed])
