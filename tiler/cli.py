@@ -170,6 +170,8 @@ def _serve(source: Config, here: str, listener: socket.socket) -> None:
         )
         # uvicorn finishes what is under way and then raises the signal again; SIGTERM is how a service is meant to end.
         signal.signal(signal.SIGTERM, _end)
+        # asyncio would put a handler of its own in the place of Python's, which ends what begins without a word.
+        signal.signal(signal.SIGINT, _interrupt)
         try:
             if settings.workers == 1:
                 uvicorn.Server(config).run(sockets=[listener])
@@ -221,6 +223,10 @@ def _one_line(error: GeoZarrError) -> str:
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
     sys.exit(0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    raise KeyboardInterrupt
 
 
 def _stop(message: str) -> NoReturn:

@@ -72,7 +72,7 @@ def test_every_command_works_on_s3(proxy: FaultProxy, s3_server: S3Server, raste
     assert run(build, endpoint, raster, target, "--tms", "native").exit_code == 2
     assert run(build, endpoint, raster, target, "--overwrite", "--resampling", "nearest").exit_code == 0
     assert run(check, endpoint, target).exit_code == 0
-    environ = {**os.environ, **s3.environment(endpoint), "PYTHONPATH": str(PROJECT)}
+    environ = {**os.environ, **s3.environment(endpoint), "PYTHONPATH": str(PROJECT), "GEOZARR_SERVE_ACCESS_LOG": "off"}
     with subprocess.Popen(
         [*SERVE, "--port", "0", target], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
     ) as process:

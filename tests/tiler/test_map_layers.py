@@ -68,7 +68,7 @@ def test_axes_of_a_layer_are_those_of_its_variable_by_name_and_size() -> None:
 
 def test_the_axis_of_colours_is_none_to_choose_along() -> None:
     time, band = Steps("time", "time", ("2024-01-01", "2024-01-02")), Steps("band", "text", ("blue", "green", "red"))
-    colors = ("blue", "green", "red") * 2
+    colors = ("blue", "green", "red")
     made = pyramid(UTM, variable("rgb", "uint8", ("time", 2), ("band", 3), color_interpretation=colors))
     picture, single = layers.layers_of(made, (time, band), name="x")
     assert picture.axes == ((time, 0),)

@@ -156,6 +156,14 @@ def test_readiness_follows_the_datasets_that_have_been_open(stores: dict[str, An
         assert len([item for item in served.records() if "copy" in item.get("message", "")]) == 1
 
 
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_t21_a_service_that_is_told_to_stop_finishes_what_it_is_at(slow: GatedStore, workers: int) -> None:
     with serving(f"slow={slow.url}/count.zarr", "--workers", workers, "--access-log") as served:
@@ -171,7 +179,7 @@ def test_t21_a_service_that_is_told_to_stop_finishes_what_it_is_at(slow: GatedSt
         begun = time.monotonic()
         served.tell(signal.SIGTERM)
         statuses = []
-        time.sleep(0.2)
+        until(lambda: is_refused(served.port))  # the processes have been told, one after the other
         for opened in idle:
             try:
                 opened.request("GET", "/readyz")
@@ -184,15 +192,13 @@ def test_t21_a_service_that_is_told_to_stop_finishes_what_it_is_at(slow: GatedSt
             opened.close()
         assert statuses
         assert set(statuses) == {(503, "stopping", "close")}
-        with pytest.raises(OSError):  # noqa: PT011 - refused or reset
-            socket.create_connection(("127.0.0.1", served.port), timeout=2).close()
         assert served.process.poll() is None
         time.sleep(1)
         slow.gate.set()
         thread.join(20)
         assert answers[0][0] == 200
         assert served.process.wait(20) == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 20
         assert not served.workers()
 
 
