@@ -26,6 +26,7 @@ _KEPT = 256  # pairs of CRS whose properties are remembered
 _LONGITUDE_OF_ORIGIN = 8802  # EPSG parameter "Longitude of natural origin", which every cylindrical method has
 _LINEAR = 1e-9  # share of a turn; farther from a straight line than PROJ's rounding is no cylinder
 _SAME = 1e-6  # share of the coordinates; images of one point agree to PROJ's own 1e-10, others are far apart
+_NEAR = 1000.0  # metres; there and back, datums of different regions may leave hundreds, another place thousands
 _FRAMES = 16  # central meridians that `around` chooses among: 22.5 degrees apart
 
 
@@ -268,5 +269,5 @@ def _is_near(
             off_x = off_x - np.round(off_x / cylinder.turn) * cylinder.turn
         if crs.is_geographic:
             off_x = off_x * np.cos(y * crs.proj.axis_info[0].unit_conversion_factor)  # a pole has all longitudes
-        near: NDArray[np.bool_] = np.abs(off_x) + np.abs(off_y) <= _SAME * (np.abs(x) + np.abs(y) + 1)
+        near: NDArray[np.bool_] = np.hypot(off_x, off_y) * crs.metres_per_unit <= _NEAR
     return near

@@ -116,6 +116,12 @@ def resample(block: Block, source: Grid, target: Grid, *, method: str) -> Block:
             has_value = ~np.isnan(warped) & section.chosen
             np.copyto(values[index][part], _rounded(np.where(has_value, warped, 0.0), band.dtype), where=has_value)
             mask[index][part] |= has_value
+    if poles_in(target.bounds, target.crs, source.crs):
+        # Of a cell that has a pole in a corner, GDAL finds no area.
+        nearest = _nearest(block, source, target)
+        is_hole = ~mask & nearest.mask
+        np.copyto(values, nearest.values, where=is_hole)
+        mask |= is_hole
     return Block(values, mask)
 
 
@@ -263,8 +269,6 @@ def _warp(values: NDArray[np.float64], source: Grid, target: Grid, method: str) 
     out = np.full(target.shape, np.nan)
     is_same = projection.is_same_place(source.crs, target.crs)
     crs, shift = (target.crs, 0.0) if is_same else _frame(source)
-    # GDAL looks for the source along the target's outline, and would miss what lies around a pole within.
-    has_pole = bool(poles_in(target.bounds, target.crs, source.crs))
     reproject(
         values,
         out,
@@ -275,7 +279,6 @@ def _warp(values: NDArray[np.float64], source: Grid, target: Grid, method: str) 
         dst_crs=_rasterio_crs(target.crs),
         dst_nodata=np.nan,
         resampling=Resampling[method],
-        SOURCE_EXTRA=max(values.shape) if has_pole else 0,
     )
     return out
 
