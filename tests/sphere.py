@@ -41,6 +41,16 @@ def degrees_at(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(lon), np.asarray(lat)
 
 
+def is_on_map(grid: Grid) -> np.ndarray:
+    """Tell which centres are somewhere: PROJ leads from there to a longitude and latitude, and back."""
+    lon, lat = degrees_at(grid)
+    rows, cols = np.mgrid[0 : grid.height, 0 : grid.width] + 0.5
+    x, y = crs.transformer(DEGREES, grid.crs).transform(lon, lat)
+    there = grid.transform @ (cols, rows)
+    with np.errstate(invalid="ignore"):
+        return np.hypot(np.asarray(x) - there[0], np.asarray(y) - there[1]) < 1e-3 * grid.cell_size[0]
+
+
 def expected(grid: Grid) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return field(*degrees_at(grid))

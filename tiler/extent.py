@@ -18,7 +18,7 @@ from geozarr.grid import Bounds, Grid
 from geozarr.window import Window
 from tiler import geometry as geometry_module
 from tiler import projection
-from tiler.footprint import RING, footprint, pieces
+from tiler.footprint import footprint, pieces
 from tiler.select import cell_size_in, grid_of_bounds
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ MOST_CELLS = 2**26  # of a mask; as many as `tiler.source.ReadLimits` lets be re
 PREVIEW_SIZE = 1024  # cells of the longer side, as rio-tiler's previews have
 _BURNT = 2**24  # cells that are burnt at once, one byte each
 _MOST_FACTOR = 100
+_RING = 7 / 8  # of a turn; the image of what is longer is a disc or a square, whatever its cells are
 _OFF = 0.125  # cells that the sides of a geometry may be off, as GDAL's warps are
 
 
@@ -73,7 +74,7 @@ def native_size(levels: Levels, box: Bounds, crs: CRS) -> tuple[float, float]:
 def _square_cells(part: Grid, crs: CRS) -> tuple[float, float] | None:
     """Sides of cells in another CRS that are as fine as those of a grid; None where that has no image."""
     cylinder = projection.cylinder_of(part.crs)
-    is_ring = cylinder is not None and part.bounds.xmax - part.bounds.xmin > RING * cylinder.turn
+    is_ring = cylinder is not None and part.bounds.xmax - part.bounds.xmin > _RING * cylinder.turn
     if is_ring and not projection.is_separable(part.crs, crs):
         # The image is a disc, or all there is: its diagonal says nothing.
         size = cell_size_in(part.crop(Window(part.height // 2, part.width // 2, 1, 1)), crs)

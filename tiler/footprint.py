@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 STEPS = 32  # between points along a side: the sag of an edge between two of them is 1/1000 of the whole edge's
 WHOLE = 1e-3  # cells; a turn this close to a whole number of them is one
-RING = 7 / 8  # of a turn; what is longer is read all around, so that one meridian of `around` is outside of all else
 _MOST_TURNS = 3  # that a grid or a box may go around; more is no map, and would have to be searched for ever
 
 
@@ -101,28 +100,34 @@ def footprint(bounds: Bounds, source: CRS, target: CRS) -> Bounds | None:
     if not held:
         xs, ys = projection.transform(*_outline(bounds), source, target)
         if np.isfinite(xs).all():
-            if around is not None:
-                xs = np.unwrap(xs, period=around.turn)
-            # What has gone around has a pole inside.
-            if around is None or abs(xs[-1] - xs[0]) < around.turn / 2:
-                return _box(xs, ys, around)
+            return _box(xs if around is None else np.unwrap(xs, period=around.turn), ys)
     xs, ys = projection.transform(*lattice(bounds), source, target)
     has_image = np.isfinite(xs)
     if not has_image.any():
         return None
+    # Where some points have no image, there may be some on the way to them.
+    across, down = (0.0, 0.0) if has_image.all() else _steps(xs, ys, around)
     xs, ys = xs[has_image], ys[has_image]
+    ys = np.array([ys.min() - down, ys.max() + down])
     if around is None:
-        return _box(xs, ys)
-    if not held:
-        return _box(_shortest_arc(xs, around.turn), ys, around)
-    ends = [around.north if pole.is_north else around.south for pole in held]
-    return _box(_whole_turn(around), np.append(ys, ends), around)
+        return _box(np.array([xs.min() - across, xs.max() + across]), ys)
+    ys = np.clip(ys, around.south, around.north)
+    ys = np.append(ys, [around.north if pole.is_north else around.south for pole in held])
+    if any(pole.is_point for pole in held):
+        return _box(_whole_turn(around), ys)
+    west, east = _shortest_arc(xs, around.turn)
+    is_ring = east - west + 2 * across > around.turn
+    return _box(_whole_turn(around) if is_ring else np.array([west - across, east + across]), ys)
 
 
 def poles_in(bounds: Bounds, source: CRS, target: CRS) -> list[Pole]:
     """Poles within a box of one CRS, or hardly outside, around which x of another one turns."""
     cylinder = projection.cylinder_of(source)
-    return [pole for pole in projection.poles(source, target) if _is_beside(pole.x, pole.y, bounds, cylinder)]
+    return [
+        pole
+        for pole in projection.poles(source, target)
+        if any(_is_beside(*place, bounds, cylinder) for place in pole.places)
+    ]
 
 
 def pieces(grid: Grid, box: Bounds, *, margin: int = 0) -> tuple[Piece, ...]:
@@ -277,6 +282,20 @@ def _outline(bounds: Bounds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return bounds.xmin + x * (bounds.xmax - bounds.xmin), bounds.ymin + y * (bounds.ymax - bounds.ymin)
 
 
+def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64], cylinder: Cylinder | None) -> tuple[float, float]:
+    """Greatest steps between the images of neighbours in a lattice, along x and y; 0 where no two have any."""
+    found = []
+    for values, turn in ((xs, None if cylinder is None else cylinder.turn), (ys, None)):
+        square = values.reshape(STEPS + 1, STEPS + 1)
+        with np.errstate(invalid="ignore"):
+            steps = np.concatenate([np.diff(square, axis=0).ravel(), np.diff(square, axis=1).ravel()])
+        steps = steps[np.isfinite(steps)]
+        if turn is not None:
+            steps = steps - np.round(steps / turn) * turn
+        found.append(float(np.abs(steps).max(initial=0.0)))
+    return found[0], found[1]
+
+
 def _shortest_arc(xs: NDArray[np.float64], turn: float) -> NDArray[np.float64]:
     """First and last x of the shortest way around the globe that passes all of some points."""
     ordered = np.unique(np.mod(xs, turn))
@@ -290,7 +309,5 @@ def _whole_turn(cylinder: Cylinder) -> NDArray[np.float64]:
     return np.array([cylinder.centre - cylinder.turn / 2, cylinder.centre + cylinder.turn / 2])
 
 
-def _box(xs: NDArray[np.float64], ys: NDArray[np.float64], cylinder: Cylinder | None = None) -> Bounds:
-    if cylinder is not None and np.ptp(xs) > RING * cylinder.turn:
-        xs = _whole_turn(cylinder)
+def _box(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Bounds:
     return Bounds(float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max()))

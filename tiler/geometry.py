@@ -288,7 +288,7 @@ def _with_pole(
     if cylinder is None or not len(image) or abs(image[-1, 0] - image[0, 0]) < cylinder.turn / 2:
         return image
     for pole in poles:
-        if _is_inside(pole.x, pole.y, ring):
+        if pole.is_point and _is_inside(*pole.places[0], ring):
             end = cylinder.north if pole.is_north else cylinder.south
             return np.vstack([image, [(image[-1, 0], end), (image[0, 0], end), image[0]]])
     raise ParameterError(_NAME, found="a ring around the globe", expected="one that holds a pole")

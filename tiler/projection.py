@@ -27,6 +27,7 @@ _LONGITUDE_OF_ORIGIN = 8802  # EPSG parameter "Longitude of natural origin", whi
 _LINEAR = 1e-9  # share of a turn; farther from a straight line than PROJ's rounding is no cylinder
 _SAME = 1e-6  # share of the coordinates; images of one point agree to PROJ's own 1e-10, others are far apart
 _NEAR = 1000.0  # metres; there and back, datums of different regions may leave hundreds, another place thousands
+_MERIDIANS = 25  # on which poles are looked for: 15 degrees apart
 _FRAMES = 16  # central meridians that `around` chooses among: 22.5 degrees apart
 
 
@@ -52,19 +53,23 @@ class Cylinder:
 
 @dataclass(frozen=True)
 class Pole:
-    """A pole that is a single point of a CRS.
+    """A pole of the globe on a map: a point, or a line (of one meridian after the other) at its rim.
 
     Parameters
     ----------
-    x, y : float
-        Where it is.
+    places : tuple of (float, float)
+        x and y of points along the line; one where the pole is a point.
     is_north : bool
         Which of the two it is.
     """
 
-    x: float
-    y: float
+    places: tuple[tuple[float, float], ...]
     is_north: bool
+
+    @property
+    def is_point(self) -> bool:
+        """True where all longitudes meet."""
+        return len(self.places) == 1
 
 
 def is_same_place(one: CRS, other: CRS) -> bool:
@@ -190,7 +195,7 @@ def _is_separable(source: str, target: str) -> bool:
 
 
 def poles(source: CRS, target: CRS) -> tuple[Pole, ...]:
-    """Poles that are points of `source`, where all longitudes of `target` meet; none where that is no cylinder."""
+    """Poles that are on the map of `source`, of the longitudes of `target`; none where that is no cylinder."""
     return _poles(source.wkt2, target.wkt2)
 
 
@@ -198,13 +203,18 @@ def poles(source: CRS, target: CRS) -> tuple[Pole, ...]:
 def _poles(source: str, target: str) -> tuple[Pole, ...]:
     one, other = CRS(source), CRS(target)
     base = other if other.is_geographic else _geodetic(other)
-    if cylinder_of(other) is None or base is None:
+    if cylinder_of(other) is None or base is None or is_separable(one, other):
         return ()
     found = []
     for latitude in (90.0, -90.0):
-        x, y = _transform(np.array([0.0, 120.0, -120.0]), np.full(3, latitude), base, one)
-        if np.isfinite([x, y]).all() and np.ptp(x) + np.ptp(y) <= _SAME * (abs(x[0]) + abs(y[0]) + 1):
-            found.append(Pole(float(x[0]), float(y[0]), latitude > 0))
+        longitudes = np.linspace(-180.0, 180.0, _MERIDIANS)
+        x, y = _transform(longitudes, np.full(_MERIDIANS, latitude), base, one)
+        x, y = x[np.isfinite(x)], y[np.isfinite(x)]
+        if not x.size:
+            continue
+        is_point = np.ptp(x) + np.ptp(y) <= _SAME * (abs(x[0]) + abs(y[0]) + 1)
+        places = zip(x.tolist(), y.tolist(), strict=True)
+        found.append(Pole((next(places),) if is_point else tuple(places), latitude > 0))
     return tuple(found)
 
 
@@ -231,7 +241,7 @@ def transform(
         If there is no transformation between the two.
     """
     xs, ys = _transform(x, y, source, target)
-    if is_same_place(source, target) or target.is_geographic or cylinder_of(target) is not None:
+    if is_separable(source, target) or is_same_place(source, target):
         return xs, ys
     back = _transform(xs, ys, target, source)
     return _masked(xs, ys, _is_near(*back, x, y, source))

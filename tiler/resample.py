@@ -30,7 +30,7 @@ from geozarr.grid import SNAP, Grid
 from geozarr.window import Window
 from tiler import projection
 from tiler.block import Block
-from tiler.footprint import RING, poles_in
+from tiler.footprint import poles_in
 from tiler.positions import positions
 from tiler.select import whole_cells
 
@@ -54,6 +54,9 @@ METHODS = (
     "q1",
     "q3",
 )
+_RING = (
+    7 / 8
+)  # of a turn; what is longer is warped in halves, so that an edge of `projection.around` is beside all else
 _SHRINKING = {
     "average": "average",
     "mean": "average",
@@ -116,8 +119,8 @@ def resample(block: Block, source: Grid, target: Grid, *, method: str) -> Block:
             has_value = ~np.isnan(warped) & section.chosen
             np.copyto(values[index][part], _rounded(np.where(has_value, warped, 0.0), band.dtype), where=has_value)
             mask[index][part] |= has_value
-    if poles_in(target.bounds, target.crs, source.crs):
-        # Of a cell that has a pole in a corner, GDAL finds no area.
+    if not all(section.is_whole for section in sections) or poles_in(target.bounds, target.crs, source.crs):
+        # GDAL finds no area of cells that have a corner nowhere, or a pole in a corner.
         nearest = _nearest(block, source, target)
         is_hole = ~mask & nearest.mask
         np.copyto(values, nearest.values, where=is_hole)
@@ -222,12 +225,13 @@ class _Section:
     """Part of a warp that GDAL can do.
 
     `window` are the cells of the source, `part` those of the target, and `chosen`, of the shape of `part` or just
-    True, tells which of these take their value from here.
+    True, tells which of these take their value from here; `is_whole` that all cells of the target have an image.
     """
 
     window: Window
     part: Window
     chosen: NDArray[np.bool_] | np.bool_
+    is_whole: bool
 
     def warp(self, values: NDArray[np.float64], source: Grid, target: Grid, method: str) -> NDArray[np.float64]:
         """Warp values of the whole source, shape `source.shape`; NaN where there is none, shape `part.shape`."""
@@ -238,31 +242,33 @@ def _sections(source: Grid, target: Grid) -> tuple[_Section, ...]:
     """Cut a warp so that no part of it goes around the globe, and tell what has an image at all."""
     cylinder = projection.cylinder_of(source.crs)
     is_same = projection.is_same_place(source.crs, target.crs)
-    is_ring = cylinder is not None and source.bounds.xmax - source.bounds.xmin > RING * cylinder.turn
-    if is_same or (cylinder is not None and not is_ring):
-        return (_Section(source.window, target.window, np.bool_(True)),)
+    is_ring = cylinder is not None and source.bounds.xmax - source.bounds.xmin > _RING * cylinder.turn
+    if is_same or (not is_ring and projection.is_separable(source.crs, target.crs)):
+        return (_Section(source.window, target.window, np.bool_(True), is_whole=True),)
     is_west, has_image = np.zeros(target.shape, bool), np.zeros(target.shape, bool)
     for found in positions(source, target):
         place = found.window.slices
         has_image[place] = np.isfinite(found.rows) & np.isfinite(found.cols)
         is_west[place] = found.cols < source.width / 2
+    is_whole = bool(has_image.all())
     if not is_ring:
-        return (_Section(source.window, target.window, has_image),)
+        return (_Section(source.window, target.window, has_image, is_whole),)
     beyond, middle = source.width // 8, source.width // 2
     windows = (
         Window(0, 0, source.height, middle + beyond),
         Window(0, middle - beyond, source.height, source.width - middle + beyond),
     )
-    sections = zip(windows, (has_image & is_west, has_image & ~is_west), strict=True)
-    return tuple(_section(window, chosen) for window, chosen in sections if chosen.any())
+    halves = zip(windows, (has_image & is_west, has_image & ~is_west), strict=True)
+    return tuple(_half(window, chosen, is_whole=is_whole) for window, chosen in halves if chosen.any())
 
 
-def _section(window: Window, chosen: NDArray[np.bool_]) -> _Section:
+def _half(window: Window, chosen: NDArray[np.bool_], *, is_whole: bool) -> _Section:
+    """Section of the smallest part of the target that holds what is chosen."""
     rows, cols = (np.flatnonzero(chosen.any(axis=axis)) for axis in (1, 0))
     part = Window.from_bounds(
         row_start=int(rows[0]), row_stop=int(rows[-1]) + 1, col_start=int(cols[0]), col_stop=int(cols[-1]) + 1
     )
-    return _Section(window, part, chosen[part.slices])
+    return _Section(window, part, chosen[part.slices], is_whole)
 
 
 def _warp(values: NDArray[np.float64], source: Grid, target: Grid, method: str) -> NDArray[np.float64]:

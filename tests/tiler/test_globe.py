@@ -59,7 +59,8 @@ WHOLE = {  # targets that a whole world covers
     "Mercator beyond its edge": grid("EPSG:3857", 0.1 * DEGREE, 170.3 * DEGREE, 1e6),
     "UTM 1": grid("EPSG:32601", 8000, -300_000, 3e6),
     "UTM 60": grid("EPSG:32660", 8000, 100_000, 3e6),
-    "beside the pole, across 180": tile_at("UPSArcticWGS84Quad", 5, 178, 84),
+    "near the pole, across 180": grid("EPSG:3413", 5000, -1.9e6, 1.9e6),
+    "tile near the pole": tile_at("UPSArcticWGS84Quad", 5, 178, 84),
 }
 POLAR = {
     "a quarter with the pole at its corner": tile_at("UPSArcticWGS84Quad", 1, 30, 88),
@@ -112,6 +113,35 @@ def test_other_grids_show_the_field_without_a_seam(
 @pytest.mark.parametrize("place", POLAR)
 def test_poles_are_no_holes(sources: dict[str, PyramidSource], name: str, place: str, method: str | None) -> None:
     assert_is_field(sources[name], POLAR[place], method)
+
+
+@pytest.mark.parametrize("method", [None, "bilinear", "average"])
+@pytest.mark.parametrize("name", ["world", "from 0 to 360", "mercator", "across"])
+@pytest.mark.parametrize("code", ["ESRI:54009", "EPSG:8857", "ESRI:102017", "EPSG:3035"])
+def test_maps_of_the_world_are_whole_to_their_rims(
+    sources: dict[str, PyramidSource], name: str, code: str, method: str | None
+) -> None:
+    """Mollweide, Equal Earth and discs of equal area, within squares whose corners are nowhere."""
+    x, y = (4.321e6, 3.21e6) if code == "EPSG:3035" else (0, 0)
+    target = grid(code, 150_000, x - 19.5e6, y + 19.5e6, side=260)
+    found, size = read(sources[name], target, method)
+    lon, lat = sphere.degrees_at(target)
+    with np.errstate(invalid="ignore"):
+        inside = on_map = sphere.is_on_map(target)
+        if name == "mercator":
+            inside = on_map & (np.abs(lat) < 84)
+        if name == "across":
+            inside = on_map & (np.mod(lon, 360) > 172) & (np.mod(lon, 360) < 188) & (lat > -18) & (lat < -12)
+    valid = ~np.isnan(found)
+    assert inside.any()
+    assert valid[inside].all()
+    assert not valid[~on_map].any()
+    error = np.abs(found - sphere.expected(target))[inside]
+    # GDAL loses whole lines of a disc to NaN of PROJ where both its middle and its corners are nowhere in Mercator:
+    # these cells are the nearest.
+    method = "nearest" if (code, name) == ("ESRI:102017", "mercator") else method
+    # Cells at a rim are stretched, and 1.35 degrees wide elsewhere.
+    assert np.percentile(error, 99) <= ALLOWED[method] * sphere.STEEPEST * max(size, 1.35)
 
 
 def test_mercator_ends_before_the_pole(sources: dict[str, PyramidSource]) -> None:
