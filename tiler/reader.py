@@ -186,10 +186,9 @@ class PyramidReader(BaseReader):
             If the data cannot be read.
         """
         bands = self._bands(variables, indexes, nodata, sel)
-        tms = self.tileset.tms
         try:
-            matrix = tms.matrix(str(tile_z))
-            target = tms.matrix_grid(matrix.id).crop(tms.tile_window(matrix.id, row=tile_y, col=tile_x))
+            matrix = self.tileset.tms.matrix(str(tile_z))
+            target = self.tileset.tile_grid(matrix.id, row=tile_y, col=tile_x)
             block: Block | None
             if tilesize in (None, matrix.tileHeight) and matrix.tileHeight == matrix.tileWidth and not reproject_method:
                 block = self.source.read_tile(self.tileset, matrix.id, row=tile_y, col=tile_x, bands=bands)

@@ -162,8 +162,8 @@ class Tileset:
         declared = self.levels.levels[position].limits
         return declared or self.tms.limits_of(matrix_id, self.tms.matrix_grid(matrix_id).bounds_of(window))
 
-    def tile_grid(self, matrix_id: str, *, row: int, col: int, height: int | None = None) -> Grid:
-        """Grid of a tile, with as many cells as the matrix says, or with `height` rows and square cells.
+    def tile_grid(self, matrix_id: str, *, row: int, col: int) -> Grid:
+        """Grid of a tile.
 
         Raises
         ------
@@ -172,10 +172,7 @@ class Tileset:
         TileOutsideLimitsError
             If the matrix has no such tile.
         """
-        tile = self.tms.matrix_grid(matrix_id).crop(self.tms.tile_window(matrix_id, row=row, col=col))
-        if height is None or height == tile.height:
-            return tile
-        return grid_of_bounds(tile.bounds, tile.crs, height=height, width=round(tile.width * height / tile.height))
+        return self.tms.matrix_grid(matrix_id).crop(self.tms.tile_window(matrix_id, row=row, col=col))
 
     def choose(
         self, matrix_id: str, *, row: int, col: int, available: frozenset[int], strategy: Strategy = "nearest"

@@ -239,6 +239,26 @@ def test_cells_in_place_come_from_beyond_the_edge_too(sources: dict[str, Pyramid
         assert np.array_equal(block.values[0], stored[100:130].take(range(first, first + 40), axis=1, mode="wrap"))
 
 
+@pytest.mark.parametrize("method", ["bilinear", "cubic", "lanczos", "average"])
+@pytest.mark.parametrize("code", ["EPSG:4326", "EPSG:3857"])
+def test_neighbours_meet_where_cells_are_much_larger_than_those_of_the_level(
+    sources: dict[str, PyramidSource], code: str, method: str
+) -> None:
+    """Kernels reach beyond the target by as many of its own cells as always."""
+    size = 15 * (1 if code == "EPSG:4326" else DEGREE)  # the coarsest cells have 2 degrees
+    large = Grid((6, 10), Affine(size, 0, -4.7 * size, 0, -size, 2.6 * size), crs.from_code(code))
+    source = sources["world"]
+    whole = source.read_grid(large, source.pyramid.bands(()), method=method, reproject_method=method)
+    part = source.read_grid(
+        large.crop(Window(2, 3, 2, 4)), source.pyramid.bands(()), method=method, reproject_method=method
+    )
+    assert whole is not None
+    assert part is not None
+    # GDAL takes the width of its kernel from the size of what it warps, which is rounded to cells: 1/1000 here.
+    # Kernels that end too early, 4 cells away, differ by 16/1000.
+    assert np.abs(part.values[0] - whole.values[0, 2:4, 3:7]).max() <= 0.005 * np.ptp(whole.values)
+
+
 def test_little_is_read_across_the_antimeridian(sources: dict[str, PyramidSource]) -> None:
     levels = sources["world"].pyramid.levels
     for name in ("degrees beyond 180", "degrees beyond -180", "Mercator beyond its edge", "UTM 1", "UTM 60"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geozarr import crs, levels, tms
-from geozarr.errors import TileOutsideLimitsError, UnknownNameError, UnsupportedError
+from geozarr.errors import ParameterError, TileOutsideLimitsError, UnknownNameError, UnsupportedError
 from geozarr.grid import Bounds, Grid
 from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
 from geozarr.window import Window
@@ -186,6 +186,112 @@ def test_the_level_is_the_nearest_in_cell_size_by_ratio(ratio: float, level: int
     cell = LAYOUT.finest.grid.cell_size[0] * ratio
     target = Grid((4, 4), Affine(cell, 0, x, 0, -cell, y), QUAD.crs)
     assert select.choose(LAYOUT, target, available=ALL).level == level
+
+
+@pytest.mark.parametrize(
+    ("ratio", "coarser", "finer"),
+    [
+        (0.2, 0, 0),
+        (0.9, 0, 0),
+        (1.0, 0, 0),
+        (1.005, 0, 0),
+        (1.1, 1, 0),
+        (1.9, 1, 0),
+        (1.995, 1, 1),
+        (2.0, 1, 1),
+        (2.01, 1, 1),
+        (2.1, 2, 1),
+        (3.9, 2, 1),
+        (4.0, 2, 2),
+        (4.5, 2, 2),
+        (100.0, 2, 2),
+    ],
+)
+def test_a_strategy_prefers_coarser_or_finer_cells(ratio: float, coarser: int, finer: int) -> None:
+    """Levels have cells of 1, 2 and 4; equal within a hundredth, and the last of all where none is as wished."""
+    bounds = LAYOUT.finest.grid.bounds
+    x, y = (bounds.xmin + bounds.xmax) / 2 + 0.3, (bounds.ymin + bounds.ymax) / 2
+    cell = LAYOUT.finest.grid.cell_size[0] * ratio
+    target = Grid((4, 4), Affine(cell, 0, x, 0, -cell, y), QUAD.crs)
+    assert select.choose(LAYOUT, target, available=ALL, strategy="coarser").level == coarser
+    assert select.choose(LAYOUT, target, available=ALL, strategy="finer").level == finer
+    # In another CRS as well, where the cell's size is told in the middle.
+    utm = crs.from_code("EPSG:32611")
+    place = select.transform_point(x, y, QUAD.crs, utm)
+    latitude = math.radians(select.transform_point(x, y, QUAD.crs, degrees())[1])
+    cell *= math.cos(latitude)  # metres of Web Mercator there, less 0.1 % for the scale of UTM and the ellipsoid
+    target = Grid((4, 4), Affine(cell, 0, place[0], 0, -cell, place[1]), utm)
+    if ratio not in (1.005, 1.995, 2.01):
+        assert select.choose(LAYOUT, target, available=ALL, strategy="coarser").level == coarser
+        assert select.choose(LAYOUT, target, available=ALL, strategy="finer").level == finer
+
+
+def test_a_strategy_knows_what_levels_there_are() -> None:
+    bounds = LAYOUT.finest.grid.bounds
+    cell = LAYOUT.finest.grid.cell_size[0]
+    target = Grid((4, 4), Affine(2 * cell, 0, bounds.xmin + 0.3, 0, -2 * cell, bounds.ymax), QUAD.crs)
+    some = frozenset({0, 2})
+    assert select.choose(LAYOUT, target, available=some, strategy="coarser").level == 2
+    assert select.choose(LAYOUT, target, available=some, strategy="finer").level == 0
+
+
+def test_an_unknown_strategy_is_refused() -> None:
+    with pytest.raises(ParameterError) as caught:
+        select.choose(LAYOUT, LAYOUT.finest.grid, available=ALL, strategy="best")
+    assert (caught.value.parameter, caught.value.found) == ("level strategy", "best")
+
+
+def test_tiles_of_stored_cells_know_no_strategy() -> None:
+    for strategy in select.STRATEGIES:
+        assert OWN.choose("9", row=200, col=100, available=ALL, strategy=strategy) == Copy(1, Window(0, 0, 256, 256))
+        assert OWN.choose("11", row=800, col=400, available=ALL, strategy=strategy).level == 0
+    other = Tileset(LAYOUT, tms.load("WGS1984Quad"))
+    lon, lat = select.transform_point(*_middle(LAYOUT.finest.grid), QUAD.crs, degrees())
+    matrix = other.tms.matrix_grid("9")
+    col, row = (int(value // 256) for value in ~matrix.transform @ (lon, lat))
+    levels_of = {
+        strategy: other.choose("9", row=row, col=col, available=ALL, strategy=strategy).level
+        for strategy in select.STRATEGIES
+    }
+    assert levels_of["finer"] < levels_of["coarser"]
+    assert levels_of["nearest"] in (levels_of["finer"], levels_of["coarser"])
+
+
+def _middle(grid: Grid) -> tuple[float, float]:
+    return (grid.bounds.xmin + grid.bounds.xmax) / 2, (grid.bounds.ymin + grid.bounds.ymax) / 2
+
+
+def test_a_dear_level_gives_way_to_the_next_that_is_not() -> None:
+    bounds = LAYOUT.finest.grid.bounds
+    cell = LAYOUT.finest.grid.cell_size[0]
+    target = Grid((64, 64), Affine(cell, 0, bounds.xmin + 0.3, 0, -cell, bounds.ymax), QUAD.crs)
+    wanted = select.choose(LAYOUT, target, available=ALL)
+    assert wanted.level == 0
+    for most, level in ((10**6, 0), (4000, 1), (1000, 2), (0, 2)):
+        asked: list[int] = []
+
+        def is_affordable(warp: Warp, most: int = most, asked: list[int] = asked) -> bool:
+            asked.append(warp.level)
+            return sum(piece.window.size for piece in warp.pieces) <= most
+
+        found = select.affordable(LAYOUT, wanted, available=ALL, is_affordable=is_affordable)
+        assert found.level == level
+        assert asked == list(range(min(level + 1, 2)))  # the last is taken as it is
+        assert found.shrink == pytest.approx(1 / 2**level)
+        (piece,) = found.pieces
+        # 64, 32 and 16 cells, one that the edge lies in, and 4 on the side where there are any.
+        assert piece.window == Window(0, 0, 64 // 2**level + 4, 64 // 2**level + 5)
+    some = select.affordable(LAYOUT, wanted, available=frozenset({0, 2}), is_affordable=lambda warp: warp.level == 1)
+    assert some.level == 2
+
+
+def test_the_grid_of_a_tile_is_that_of_its_matrix() -> None:
+    plain = OWN.tile_grid("9", row=200, col=100)
+    assert plain == LAYOUT.levels[1].grid.crop(Window(0, 0, 256, 256))
+    with pytest.raises(TileOutsideLimitsError):
+        OWN.tile_grid("9", row=512, col=0)
+    with pytest.raises(UnknownNameError):
+        OWN.tile_grid("31", row=0, col=0)
 
 
 def test_a_grid_elsewhere_touches_nothing() -> None:
