@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,10 +109,10 @@ def _geometries(geometry: Any, depth: int) -> Iterator[tuple[str, Any]]:
         for part in geometries:
             yield from _geometries(part, depth - 1)
         return
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ParameterError(_NAME, found=geometry, expected=f"GeoJSON of type {', '.join(_KINDS)}")
     coordinates = geometry.get("coordinates")
-    if not str(kind).startswith("Multi"):
+    if not kind.startswith("Multi"):
         yield kind, coordinates
         return
     if not _is_list(coordinates, 1):
@@ -152,7 +151,8 @@ def _is_list(value: Any, least: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < projection.FAR
+    is_real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return is_real and bool(abs(value) < projection.FAR)
 
 
 def _too_many() -> ParameterError:
@@ -171,6 +171,7 @@ def bounds_of(parts: Sequence[Part], crs: CRS | None) -> Bounds:
     starts = np.mod(boxes[:, 0] - west, turn)
     order = np.argsort(starts)
     starts, ends = starts[order], np.maximum.accumulate((starts + widths)[order])
+    ends = np.maximum(ends, ends[-1] - turn)  # what ends in the next turn covers the beginning of this one
     gaps = np.append(starts[1:], starts[0] + turn) - ends
     after = int(np.argmax(gaps))
     width = turn - float(gaps[after])
