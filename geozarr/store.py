@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from obstore.store import LocalStore
 
 from geozarr import icechunk_store, stores
@@ -30,6 +31,29 @@ StoreLike: TypeAlias = "str | Path | ObjectStore | Store | stores.Target"
 
 MAX_DOCUMENT = 64 * 2**20  # bytes; a consolidated document of 10 000 nodes has about 40 MB
 MAX_NODES = 100_000  # beyond that the store is no pyramid
+MAX_DEPTH = 64  # arrays and objects inside each other; a CRS, the deepest thing here, nests some twelve of them
+
+
+@dataclass(frozen=True)
+class DocumentLimits:
+    """How large documents may be.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of one.
+    depth : int
+        Arrays and objects inside each other.
+    nodes : int
+        Groups and arrays of a tree.
+    groups : int
+        Groups inside each other.
+    """
+
+    size: int = MAX_DOCUMENT
+    depth: int = MAX_DEPTH
+    nodes: int = MAX_NODES
+    groups: int = MAX_DEPTH
 
 
 @dataclass(frozen=True)
@@ -178,20 +202,26 @@ def encode_document(document: dict[str, Any], *, node: str = "document") -> byte
         raise MetadataError(node, DOCUMENT, found=str(error), expected="values that JSON has") from error
 
 
-def decode_document(data: bytes, *, node: str, key: str = DOCUMENT) -> dict[str, Any]:
+def decode_document(
+    data: bytes, *, node: str, key: str = DOCUMENT, limits: DocumentLimits | None = None
+) -> dict[str, Any]:
     """Parse a document.
 
     Raises
     ------
     LimitError
-        If it is larger than `MAX_DOCUMENT`.
+        If it is larger or deeper than the limits allow, which is known before it is parsed.
     MetadataError
-        If it is not a JSON object in UTF-8.
+        If it is not a JSON object in UTF-8, or has a key twice: of two values each reader would take another.
     """
-    if len(data) > MAX_DOCUMENT:
-        raise LimitError("document size in bytes", allowed=MAX_DOCUMENT, found=len(data))
+    limits = limits or DocumentLimits()
+    if len(data) > limits.size:
+        raise LimitError("document size in bytes", allowed=limits.size, found=len(data))
+    depth = _depth(data)
+    if depth > limits.depth:
+        raise LimitError("depth of a document", allowed=limits.depth, found=depth)
     try:
-        document = json.loads(data.decode("utf-8"))
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise MetadataError(node, key, found=str(error), expected="a JSON object in UTF-8") from error
     if not isinstance(document, dict):
@@ -199,7 +229,26 @@ def decode_document(data: bytes, *, node: str, key: str = DOCUMENT) -> dict[str,
     return document
 
 
-def read_document(store: StoreLike, path: str = "") -> dict[str, Any] | None:
+def _depth(data: bytes) -> int:
+    """Count how many arrays and objects are open at once, at the most, in time linear in the length."""
+    # Texts alone hold backslashes; without the escaped ones, each quotation mark begins or ends a text.
+    plain = np.frombuffer(data.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    outside = plain[~np.bitwise_xor.accumulate(plain == ord('"'))]
+    is_open, is_close = (np.isin(outside, np.frombuffer(marks, np.uint8)) for marks in (b"[{", b"]}"))
+    steps = np.where(is_open, 1, -1)[is_open | is_close]
+    return int(np.cumsum(steps).max(initial=0))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} is there twice")
+    return made
+
+
+def read_document(store: StoreLike, path: str = "", *, limits: DocumentLimits | None = None) -> dict[str, Any] | None:
     """Read the `zarr.json` of a node; None where there is no such node.
 
     Raises
@@ -209,8 +258,9 @@ def read_document(store: StoreLike, path: str = "") -> dict[str, Any] | None:
     StoreError
         If the store fails.
     """
-    data = read_bytes(store, join(path, DOCUMENT), most=MAX_DOCUMENT)
-    return None if data is None else decode_document(data, node=f"/{path}")
+    limits = limits or DocumentLimits()
+    data = read_bytes(store, join(path, DOCUMENT), most=limits.size)
+    return None if data is None else decode_document(data, node=f"/{path}", limits=limits)
 
 
 def write_document(store: StoreLike, path: str, document: dict[str, Any]) -> None:
@@ -218,7 +268,7 @@ def write_document(store: StoreLike, path: str, document: dict[str, Any]) -> Non
     write_bytes(store, join(path, DOCUMENT), encode_document(document, node=f"/{path}"))
 
 
-def read_tree(store: StoreLike, path: str = "") -> Tree:
+def read_tree(store: StoreLike, path: str = "", *, limits: DocumentLimits | None = None) -> Tree:
     """Read a group with everything below it: from its consolidated metadata, else by walking the store.
 
     Raises
@@ -226,24 +276,34 @@ def read_tree(store: StoreLike, path: str = "") -> Tree:
     MetadataError
         If there is no Zarr v3 group, or a document is malformed.
     LimitError
-        If there are more than `MAX_NODES` nodes, or a document is larger than `MAX_DOCUMENT`.
+        If there are more nodes, or a document is larger or deeper, than the limits allow.
     StoreError
         If the store fails.
     """
-    root = read_document(store, path)
+    limits = limits or DocumentLimits()
+    root = read_document(store, path, limits=limits)
     if root is None or root.get("node_type") != "group" or root.get("zarr_format") != 3:
         found = None if root is None else {key: root.get(key) for key in ("zarr_format", "node_type")}
         raise MetadataError(f"/{path}", DOCUMENT, found=found, expected="a Zarr v3 group")
     nodes = consolidated_nodes(root)
     if nodes is not None and all(isinstance(document, dict) for document in nodes.values()):
-        if len(nodes) > MAX_NODES:
-            raise LimitError("nodes", allowed=MAX_NODES, found=len(nodes))
+        for relative in nodes:
+            _require_within(relative, len(nodes), limits)
         # The group itself last, so that no entry of its metadata can stand in for it.
         return Tree({"": root} | nodes | {"": root}, is_consolidated=True)
-    return Tree(walk(store, path), is_consolidated=False)
+    return Tree(walk(store, path, limits=limits), is_consolidated=False)
 
 
-def walk(store: StoreLike, path: str = "") -> dict[str, dict[str, Any]]:
+def _require_within(relative: str, count: int, limits: DocumentLimits) -> None:
+    """Refuse a node that lies too deep, or is one of too many."""
+    if count > limits.nodes:
+        raise LimitError("nodes", allowed=limits.nodes, found=count)
+    depth = relative.count("/") + 1
+    if depth > limits.groups:
+        raise LimitError("depth of groups", allowed=limits.groups, found=depth)
+
+
+def walk(store: StoreLike, path: str = "", *, limits: DocumentLimits | None = None) -> dict[str, dict[str, Any]]:
     """Read each node's own document below a group, by path relative to it, without consolidated metadata.
 
     Raises
@@ -251,21 +311,22 @@ def walk(store: StoreLike, path: str = "") -> dict[str, dict[str, Any]]:
     MetadataError
         If a document is malformed.
     LimitError
-        If there are more than `MAX_NODES` nodes, or a document is larger than `MAX_DOCUMENT`.
+        If there are more nodes, or a document is larger or deeper, than the limits allow.
     StoreError
         If the store fails.
     """
+    limits = limits or DocumentLimits()
     nodes: dict[str, dict[str, Any]] = {}
     waiting = [""]
     while waiting:
         relative = waiting.pop()
-        document = read_document(store, join(path, relative))
+        document = read_document(store, join(path, relative), limits=limits)
         if document is None:
             continue
         nodes[relative] = document
-        if len(nodes) > MAX_NODES:
-            raise LimitError("nodes", allowed=MAX_NODES, found=len(nodes))
         if document.get("node_type") == "group":
             children = list_children(store, join(path, relative))
             waiting.extend(join(relative, child) for child in reversed(children))
+        # What waits counts as well: whatever has a folder costs a look.
+        _require_within(relative, max(len(nodes), len(waiting)), limits)
     return nodes

@@ -234,7 +234,7 @@ MALFORMED = {
     "utf 16": '{"a": 1}'.encode("utf-16"),
     "byte order mark": b"\xef\xbb\xbf{}",
     "two documents": b"{}{}",
-    "deep": b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "key twice": b'{"a": 1, "b": {"c": 1, "c": 1}}',
     "long number": b'{"a": ' + b"9" * 10_000 + b"}",
 }
 
@@ -255,6 +255,33 @@ def test_a_huge_document_is_neither_read_nor_parsed(opened: store.Store) -> None
     assert (caught.value.allowed, caught.value.found) == (store.MAX_DOCUMENT, len(data))
     with pytest.raises(LimitError):
         store.decode_document(data, node="/0")
+
+
+def test_a_deep_document_is_not_parsed(opened: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"a":' * (depth - 1) + b'["[[[[ {{{{ \\" [ \\\\"]' + b"}" * (depth - 1)
+
+    assert store.decode_document(nested(store.MAX_DEPTH), node="/0")
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
+    for data in (nested(store.MAX_DEPTH + 1), b"[" * 200_000, b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"):
+        store.write_bytes(opened, "0/zarr.json", data)
+        with pytest.raises(LimitError) as caught:
+            store.read_document(opened, "0")
+        assert (caught.value.limit, caught.value.allowed) == ("depth of a document", store.MAX_DEPTH)
+
+
+def test_limits_may_be_lower(opened: store.Store) -> None:
+    filled(opened)
+    size = len(store.read_bytes(opened, "zarr.json") or b"")
+    for limits in (
+        store.DocumentLimits(size=size - 1),
+        store.DocumentLimits(depth=1),
+        store.DocumentLimits(nodes=5),
+        store.DocumentLimits(groups=2),
+    ):
+        with pytest.raises(LimitError):
+            store.read_tree(opened, limits=limits)
+    assert len(store.read_tree(opened, limits=store.DocumentLimits(nodes=6, groups=3)).nodes) == 6
 
 
 def test_a_document_that_does_not_exist_is_none(opened: store.Store) -> None:
@@ -358,16 +385,16 @@ def test_a_group_without_a_document_hides_what_is_below(opened: store.Store) -> 
     assert set(store.read_tree(opened).nodes) == {"", "1", "1/red", "deep"}
 
 
-def test_too_many_nodes_are_refused(opened: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_nodes_are_refused(opened: store.Store) -> None:
     filled(opened)
-    monkeypatch.setattr(store, "MAX_NODES", 5)
+    few = store.DocumentLimits(nodes=5)
     with pytest.raises(LimitError) as caught:
-        store.read_tree(opened)
+        store.read_tree(opened, limits=few)
     assert (caught.value.limit, caught.value.allowed) == ("nodes", 5)
     many = {str(number): GROUP for number in range(6)}
     store.write_document(opened, "", documents.consolidate(GROUP, many))
     with pytest.raises(LimitError):
-        store.read_tree(opened)
+        store.read_tree(opened, limits=few)
 
 
 def test_a_document_is_written_in_one_put(tmp_path: Path) -> None:
