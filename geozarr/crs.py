@@ -23,7 +23,7 @@ import pyproj.exceptions
 from geozarr.errors import MetadataError, UnsupportedError
 
 _WKT2 = ("PROJCRS[", "GEOGCRS[", "GEODCRS[", "DERIVEDPROJCRS[")  # WKT1 begins PROJCS[ or GEOGCS[
-_MAX_DOCUMENT = 200_000  # characters; the longest WKT2 in the EPSG register has about 9 000
+_MAX_DOCUMENT = 2**16  # characters; the longest WKT2 in the EPSG register has about 9 000
 _CODE = re.compile(
     r"[A-Za-z][A-Za-z0-9_]{0,31}:[A-Za-z0-9._-]{1,31}"
 )  # stricter than proj v0.1, to keep PROJ strings out

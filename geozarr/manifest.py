@@ -42,6 +42,7 @@ PLAN = "plan.json"  # in the folder of a build: what it builds
 PIECE = 65_536  # objects; half a megabyte unpacked
 KEPT = 64  # pieces that a manifest keeps unpacked
 MOST = 2**28  # bytes of a manifest; one of 10 000 arrays has some megabytes
+_MOST_PIECE = 9 * PIECE  # bytes of a packed piece: zlib adds little to what it cannot pack
 # For no more than this zlib keeps the interpreter (`zlib.crc32` in CPython's zlibmodule.c). Where several threads work,
 # to let go of it and to wait for it again costs more than the checksum of a chunk.
 _SLICE = 5 * 1024  # bytes
@@ -402,7 +403,7 @@ class Manifest:
                 return found  # type: ignore[no-any-return]
         key = self.piece_key(array, piece)
         count = max(0, min(PIECE, array.count - piece * PIECE))
-        unpacked = decode_piece(_read_manifest(self._store, key, entry), count, node=key)
+        unpacked = decode_piece(_read_manifest(self._store, key, entry, most=_MOST_PIECE), count, node=key)
         with self._lock:
             self._unpacked[place] = unpacked
             while len(self._unpacked) > KEPT:
@@ -464,9 +465,9 @@ def read_object(store: Store, key: str, entry: Entry, *, array: str, chunk: str)
         raise ChunkReadError(array, chunk, "is longer than it was stored") from error
 
 
-def _read_manifest(store: Store, key: str, entry: Entry) -> bytes:
+def _read_manifest(store: Store, key: str, entry: Entry, *, most: int = MOST) -> bytes:
     """Read the manifest or a piece of it."""
-    return _read(store, key, entry, most=min(MOST, entry.length + 1), array=key, chunk="manifest")
+    return _read(store, key, entry, most=min(most, entry.length + 1), array=key, chunk="manifest")
 
 
 def _read(store: Store, key: str, entry: Entry, *, most: int, array: str, chunk: str) -> bytes:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 PIXEL_SIZE = 0.28e-3  # metres; OGC 17-083r4, 6.1.1: the standardised rendering pixel
 NESTING_TOLERANCE = 0.01  # cells of the finer matrix, at the far corner; the warp's own error bound
+_MOST = 2**63  # rows, columns or tiles; products of two are still float64
 _CODE_URI = re.compile(r"^https?://www\.opengis\.net/def/crs/([^/\s]+)/([^/\s]+)/([^/\s]+)$")
 _CODE_URN = re.compile(r"^urn:ogc:def:crs:([^:\s]+):([^:\s]*):([^:\s]+)$")
 
@@ -652,8 +653,8 @@ def _text(document: dict[str, Any], key: str, node: str) -> str | None:
 
 def _whole(document: dict[str, Any], key: str, node: str) -> int:
     value = _number(document, key, node)
-    if not value.is_integer():
-        raise MetadataError(node, key, found=value, expected="a whole number")
+    if not value.is_integer() or abs(value) >= _MOST:
+        raise MetadataError(node, key, found=value, expected="a whole number below 2**63")
     return int(value)
 
 

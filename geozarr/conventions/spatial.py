@@ -20,6 +20,7 @@ TRANSFORM = "spatial:transform"
 TRANSFORM_TYPE = "spatial:transform_type"
 SHAPE = "spatial:shape"
 REGISTRATION = "spatial:registration"
+_MOST = 2**63  # rows or columns, as many as arrays can have
 KEYS = (DIMENSIONS, BBOX, TRANSFORM_TYPE, TRANSFORM, SHAPE, REGISTRATION)
 
 
@@ -106,7 +107,7 @@ def from_attributes(attributes: dict[str, Any], *, node: str) -> Spatial:
     if shape is not None and not (
         isinstance(shape, list)
         and len(shape) == 2
-        and all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in shape)
+        and all(isinstance(side, int) and not isinstance(side, bool) and 1 <= side < _MOST for side in shape)
     ):
         raise MetadataError(node, SHAPE, found=shape, expected="[height, width], whole numbers of at least 1")
     registration = attributes.get(REGISTRATION, "pixel")
