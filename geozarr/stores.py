@@ -249,6 +249,7 @@ class ObjectStoreAdapter:
         self.is_remote = not isinstance(store, LocalStore | MemoryStore)
         self._retries = retries or (BUILDER if self.is_remote else ONCE)
         self._root = str(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
+        self._beneath: str | None = None
         self._opened_by = location if "://" in location else None
         self.location = location or self._root or type(store).__name__
 
@@ -256,6 +257,14 @@ class ObjectStoreAdapter:
     def folder(self) -> str | None:
         """The folder on this machine; None for other stores."""
         return self._root
+
+    def confined(self) -> ObjectStoreAdapter:
+        """Return the same store, which fails to get what a link in a folder leads out of it to."""
+        if self._root is None:
+            return self
+        found = ObjectStoreAdapter(self._store, self.location, retries=self._retries)
+        found._beneath = os.path.join(os.path.realpath(self._root), "")  # noqa: PTH118 - ends with a separator
+        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         if isinstance(self._store, MemoryStore):
@@ -283,6 +292,8 @@ class ObjectStoreAdapter:
             wanted = {"range": {"offset": first}}
 
         def once() -> Found:
+            if self._beneath is not None and not os.path.realpath(self._beneath + key).startswith(self._beneath):
+                raise PermissionError(f"a link leads out of {self.location}")
             result = obstore.get(self._store, key, options=wanted)
             start, stop = result.range
             if most is not None and stop - start > most:
