@@ -15,6 +15,10 @@ _E = TypeVar("_E", bound="GeoZarrError")
 class GeoZarrError(Exception):
     """Root of all errors raised on purpose."""
 
+    def __str__(self) -> str:
+        # Names and values that are quoted come from strangers: a message stays on its line, in a log as on a terminal.
+        return _printable(super().__str__())
+
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is unpickled as type(*args), which the keyword-only fields below would refuse; a worker process
         # that raises one would then break its pool instead of reporting it.
@@ -349,6 +353,13 @@ def cause_in_words(error: GeoZarrError) -> str:
     return "" if is_told else str(cause)
 
 
+def in_one_line(error: GeoZarrError) -> str:
+    """Return the type of an error and what it and the library below it say, on one line of bounded length."""
+    cause = " ".join(cause_in_words(error)[:_CAUSE_SHOWN].split())
+    return ": ".join(filter(None, (type(error).__name__, str(error), _printable(cause))))
+
+
+_CAUSE_SHOWN = 300  # characters
 _NAMES_SHOWN = 40  # more than any registry of tile matrix sets or usual scene has; a message stays readable
 _TEXT_SHOWN = 120  # characters of a found value
 
@@ -362,6 +373,13 @@ def _shown(value: Any) -> str:
     bounded.maxlist = bounded.maxtuple = bounded.maxdict = 12
     bounded.maxlevel = 4
     return _clipped(bounded.repr(value))
+
+
+def _printable(text: str) -> str:
+    """Escape what is no visible character: line ends, the sequences that steer terminals, halves of UTF-16 pairs."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _clipped(text: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.responses import JSONResponse, Response
 
-from geozarr.errors import GeoZarrError, ParameterError, TileOutsideLimitsError, UnknownNameError
+from geozarr.errors import GeoZarrError, ParameterError, TileOutsideLimitsError, UnknownNameError, in_one_line
 from tiler.admission import BusyError, ClientGoneError, DeadlineError
 from tiler.body import BodyTimeoutError, BodyTooLargeError
 from tiler.raw import RangeError, parse_range, tag_of_document
@@ -44,7 +45,7 @@ def error_response(request: Request, error: GeoZarrError) -> Response:
     """Turn an error of ours into its status; what is wrong with a store is logged, not told."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if status == 502:
-        _LOG.error("%s: %s", request.url.path, error, exc_info=error)
+        _LOG.error("%s: %s", _path(request), in_one_line(error))
         return failure(status, DAMAGED)
     response = failure(status, str(error))
     if isinstance(error, BodyTimeoutError | BodyTooLargeError):
@@ -56,8 +57,13 @@ def error_response(request: Request, error: GeoZarrError) -> Response:
 
 def bug_response(request: Request, error: Exception) -> Response:
     """Answer where the service is at fault; the trace is logged, not told."""
-    _LOG.error("%s: a bug", request.url.path, exc_info=error)
+    _LOG.error("%s: a bug", _path(request), exc_info=error)
     return failure(500, "the service failed")
+
+
+def _path(request: Request) -> str:
+    """Path of a request as it came: without what ends a line, and whatever its Host header says."""
+    return quote(request.scope["path"])
 
 
 def failure(status: int, detail: str) -> Response:
