@@ -13,14 +13,15 @@ from __future__ import annotations
 import logging
 import math
 import time
+from copy import copy
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
-from geozarr.errors import GeoZarrError, UnknownNameError
-from geozarr.stores import SERVICE, Stamped
+from geozarr.errors import GeoZarrError, StoreError, UnknownNameError, in_one_line
+from geozarr.stores import SERVICE, ObjectStoreAdapter, Stamped
 from tiler.cache import BoundedCache
 from tiler.meter import Tally, metered
 
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """A version that cannot be served, and when that was found."""
+
+    error: GeoZarrError
+    stamp: str | None
+    found: float
+
+
 @dataclass(eq=False)
 class _Place:
     """A dataset as it is configured; another place for the same name is another one, whatever is kept of the former."""
@@ -44,6 +54,7 @@ class _Place:
     looked: float = -math.inf
     was_open: bool = False
     is_lost: bool = False
+    refused: _Refused | None = None
 
 
 @dataclass
@@ -159,7 +170,8 @@ class Catalog:
         UnknownNameError
             If there is no dataset of that name.
         StoreError, MetadataError, GridMismatchError, UnsupportedError, LimitError
-            If it cannot be served, and never could.
+            If it cannot be served, and never could. What is wrong with its documents is told again for `refresh`
+            seconds before they are read again.
         """
         place = self._place(name)
         entry = self._entries.get(place, lambda: self._open(place))
@@ -211,31 +223,30 @@ class Catalog:
             try:
                 store = self._store(place)
                 stamp = _stamp_of(store)
-            except GeoZarrError:
-                self._lose(place, "cannot be looked at", exc_info=True)
+            except GeoZarrError as error:
+                self._lose(place, f"cannot be looked at: {in_one_line(error)}")
                 return False
             if stamp is None and isinstance(store, Stamped):
                 self._lose(place, "has no root document")
                 return False
             place.is_lost = False
-            if entry is None or stamp is None or stamp == entry.stamp:
+            refused = self._lately_refused(place)
+            if entry is None or stamp is None or stamp in (entry.stamp, refused.stamp if refused else None):
                 return False
             try:
-                opened = self._make(name, store, stamp)
-            except GeoZarrError:
-                _LOG.warning(
-                    "dataset %s: its new version cannot be read; the last one is served on", name, exc_info=True
-                )
+                opened = self._made(place, store, stamp)
+            except GeoZarrError as error:
+                words = in_one_line(error)
+                _LOG.warning("dataset %s: its new version cannot be read; the last one is served on: %s", name, words)
                 return False
             self._entries.put(place, _Entry(opened, stamp, entry.looked))
         _LOG.info("dataset %s has a new version", name)
         return True
 
-    def _lose(self, place: _Place, reason: str, *, exc_info: bool = False) -> None:
+    def _lose(self, place: _Place, reason: str) -> None:
         """Note that a dataset is not to be found; told once and not at each look."""
         if not place.is_lost:
-            text = "dataset %s %s; its last version is served on"
-            _LOG.warning(text, place.dataset.name, reason, exc_info=exc_info)
+            _LOG.warning("dataset %s %s; its last version is served on", place.dataset.name, reason)
         place.is_lost = True
 
     def _place(self, name: str) -> _Place:
@@ -245,15 +256,35 @@ class Catalog:
         return place
 
     def _open(self, place: _Place) -> _Entry:
+        refused = self._lately_refused(place)
+        if refused is not None:
+            raise copy(refused.error)  # without what it has gathered on its way up: each raise adds to that
         looked = self._clock()
         store = self._store(place)
         stamp = _stamp_of(store)  # before the document is read: a change in between is seen at the next look
-        entry = _Entry(self._make(place.dataset.name, store, stamp), stamp, looked)
+        entry = _Entry(self._made(place, store, stamp), stamp, looked)
         place.looked, place.was_open, place.is_lost = looked, True, False
         return entry
 
+    def _made(self, place: _Place, store: Store, stamp: str | None) -> Opened:
+        """Open a version; one that cannot be served is not parsed again for every request that asks for it."""
+        try:
+            return self._make(place.dataset.name, store, stamp)
+        except StoreError:
+            raise  # which may pass
+        except GeoZarrError as error:
+            place.refused = _Refused(copy(error), stamp, self._clock())
+            raise
+
+    def _lately_refused(self, place: _Place) -> _Refused | None:
+        """Return what was found within the refresh time; None where nothing was."""
+        refused = place.refused
+        is_late = refused is not None and self._clock() - refused.found < self._refresh
+        return refused if is_late else None
+
     def _store(self, place: _Place) -> Store:
-        return metered(store_module.open_store(place.dataset.location, retries=SERVICE), place.tally)
+        store = store_module.open_store(place.dataset.location, retries=SERVICE)
+        return metered(store.confined() if isinstance(store, ObjectStoreAdapter) else store, place.tally)
 
 
 def _stamp_of(store: Store) -> str | None:
