@@ -15,6 +15,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -24,6 +25,7 @@ from geozarr import cf, documents
 from geozarr import levels as levels_module
 from geozarr import store as store_module
 from geozarr.codecs import Storage, read_storage
+from geozarr.conventions import multiscales
 from geozarr.errors import (
     GridMismatchError,
     LimitError,
@@ -46,12 +48,16 @@ if TYPE_CHECKING:
 
 MAX_DIMENSIONS = 8
 MAX_LEVELS = 40
+MAX_MATRICES = 64  # of the set that a store brings; registered ones have at most 30
+MAX_STEPS = 4 * MAX_LABELS  # labels along all dimensions, which documents about them are made of
 MAX_COORDINATE_CHUNKS = 4096  # each costs a request when a dimension is first asked for
 MAX_COORDINATE = 16 * 2**20  # bytes of the values of one
 MAX_RASTERS = 65_536  # that all rasters of some variables may be
+_FAR = 1e15  # units of a CRS: the Earth's girth in micrometres is less
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 ALPHA = "alpha"  # color_interpretation of a variable that is a mask, GDAL's name
 ANYWHERE: Mapping[str, int] = MappingProxyType({})  # positions along no dimension
+_PRIMARY = ("red", "green", "blue")
 _MAX_COLORS = 64  # rasters of a variable that are looked at for red, green and blue
 
 
@@ -403,13 +409,21 @@ class Pyramid:
     def _chosen(self, names: tuple[str, ...]) -> list[Variable]:
         return [self.variable(name) for name in names] or [self.data_variables[0]]
 
+    @cached_property
+    def _natural(self) -> tuple[Band, ...]:
+        """Bands that are shown where nothing is asked for, found once."""
+        return self._find_natural_bands(ANYWHERE)
+
     def _natural_bands(self, positions: Mapping[str, int]) -> tuple[Band, ...]:
+        return self._find_natural_bands(positions) if positions else self._natural
+
+    def _find_natural_bands(self, positions: Mapping[str, int]) -> tuple[Band, ...]:
         """Red, green and blue by colour interpretation, else by the variables' names; else the first raster."""
         rasters = [band for variable in self.data_variables for band in _colored(variable, positions)]
         by_color = {band.color: band for band in reversed(rasters)}
         by_name = {band.variable.name.lower(): band for band in reversed(rasters)}
         for known in (by_color, by_name):
-            colors = tuple(known[color] for color in ("red", "green", "blue") if color in known)
+            colors = tuple(known[color] for color in _PRIMARY if color in known)
             if len(colors) == 3 and frozenset.intersection(*(band.variable.available for band in colors)):
                 return colors
         return (rasters[0],)
@@ -422,9 +436,11 @@ def _colored(variable: Variable, positions: Mapping[str, int]) -> list[Band]:
     if axis is None or len(variable.color_interpretation) < 2 or variable.leading[axis][0] in positions:
         return [first]
     lead, sizes = list(first.lead), variable.sizes
-    return [
+    colors = variable.color_interpretation[: min(sizes[axis], _MAX_COLORS)]
+    return [first] + [
         Band(variable, _ravel([*lead[:axis], step, *lead[axis + 1 :]], sizes))
-        for step in range(min(sizes[axis], _MAX_COLORS))
+        for step, color in enumerate(colors)
+        if color in _PRIMARY and step
     ]
 
 
@@ -460,8 +476,7 @@ def read_pyramid(tree: Tree) -> Pyramid:
         If something is larger than its limit.
     """
     levels = _read_levels(tree)
-    if len(levels.levels) > MAX_LEVELS:
-        raise LimitError("levels", allowed=MAX_LEVELS, found=len(levels.levels))
+    _require_places(levels)
     names: dict[str, None] = {}
     for level in levels.levels:
         _require_names(level.asset.split("/"), "multiscales.layout[].asset")
@@ -474,6 +489,7 @@ def read_pyramid(tree: Tree) -> Pyramid:
         raise MetadataError("/", "variables", found=list(names), expected="at least one array over the grid of a level")
     for variable in variables:
         _require_mask(variable, variables)
+    _require_few_steps(variables)
     return Pyramid(
         levels=levels,
         variables=variables,
@@ -494,7 +510,35 @@ def _data_bounds(attributes: dict[str, Any]) -> Bounds | None:
     return box if -180 <= box.xmin < box.xmax <= 180 and -90 <= box.ymin < box.ymax <= 90 else None
 
 
+def _require_few_steps(variables: Iterable[Variable]) -> None:
+    sizes = {name: size for variable in variables for name, size in variable.leading if size <= MAX_LABELS}
+    if sum(sizes.values()) > MAX_STEPS:
+        raise LimitError("labels along all dimensions", allowed=MAX_STEPS, found=sum(sizes.values()))
+
+
+def _require_places(levels: Levels) -> None:
+    """Refuse cells that coordinates do not tell apart, and places that are far from any map's."""
+    grids = [level.grid for level in levels.levels]
+    if levels.tms is not None:
+        grids += [levels.tms.matrix_grid(matrix_id) for matrix_id in levels.tms.ids]
+    for grid in grids:
+        farthest = max(map(abs, grid.bounds))
+        if not (farthest < _FAR and math.ulp(farthest) < min(grid.cell_size)):
+            found = f"cells of {grid.cell_size} within {tuple(grid.bounds)}"
+            expected = f"cells that coordinates of 64 bits tell apart, none beyond {_FAR:g}"
+            raise MetadataError("/", "multiscales", found=found, expected=expected)
+
+
 def _read_levels(tree: Tree) -> Levels:
+    document = tree.attributes().get(multiscales.KEY)
+    stated = document if isinstance(document, dict) else {}
+    matrices = stated.get(multiscales.TILE_MATRIX_SET)
+    for limit, most, items in (
+        ("levels", MAX_LEVELS, stated.get("layout")),
+        ("tile matrices", MAX_MATRICES, matrices.get("tileMatrices") if isinstance(matrices, dict) else None),
+    ):
+        if isinstance(items, list) and len(items) > most:
+            raise LimitError(limit, allowed=most, found=len(items))
     try:
         return levels_module.from_attributes(tree.attributes())
     except (UnknownNameError, TileOutsideLimitsError, ParameterError) as error:

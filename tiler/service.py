@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geozarr import tms as tms_module
-from geozarr.errors import GeoZarrError, ParameterError, UnknownNameError, UnsupportedError
-from geozarr.store import read_tree
+from geozarr.errors import GeoZarrError, LimitError, ParameterError, UnknownNameError, UnsupportedError
+from geozarr.store import DocumentLimits, read_tree
 from tiler import describe
 from tiler import page as page_module
 from tiler import picture as picture_module
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
+MAX_GROUPS = 16  # groups of a store inside each other
 DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
 NUMBERS = ("npy", "tif")  # formats of values, which need no colours
 NOWHERE = (0.0, 0.0)  # size on the ground of cells where it does not matter
@@ -139,12 +140,18 @@ class Service:
         self._tiles: BoundedCache[tuple[bytes, str]] = BoundedCache(
             settings.tile_cache_bytes, lambda tile: len(tile[0]) + _ENTRY_BYTES
         )
+        self._documents = DocumentLimits(
+            settings.document_bytes, settings.document_depth, settings.document_nodes, MAX_GROUPS
+        )
         self.catalog = Catalog(settings.datasets, self._make, refresh=settings.refresh, most=settings.open_datasets)
         self._tilesets: BoundedCache[Tileset] = BoundedCache(settings.open_datasets * 4, lambda _: 1)
 
     def _make(self, name: str, store: Store, stamp: str | None) -> Opened:
-        tree = read_tree(store)
+        tree = read_tree(store, limits=self._documents)
         pyramid = read_pyramid(tree)
+        listed = 0 if pyramid.manifest is None else pyramid.manifest.entry.length
+        if listed > self._documents.size:
+            raise LimitError("manifest in bytes", allowed=self._documents.size, found=listed)
         # Documents that name a manifest name a build. Others may stay the same over other chunks: their time tells.
         version = pyramid.version if pyramid.manifest is not None else f"{pyramid.version} {stamp}"
         source = PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits)
@@ -159,6 +166,18 @@ class Service:
     def caches(self) -> dict[str, BoundedCache[Any]]:
         """Caches that are bounded in bytes, by name."""
         return {"tiles": self._tiles, "chunks": self._chunks}
+
+    def document(self, key: tuple[Any, ...], make: Callable[[], tuple[bytes, str]]) -> Answer:
+        """Find a document that is made once for all that ask for it, and kept as tiles are.
+
+        Parameters
+        ----------
+        key : tuple
+            Everything that its bytes depend on.
+        make : callable
+            Returns the bytes and their media type.
+        """
+        return Answer(tag_of(key), lambda: self._tiles.get(key, make), lambda: self._tiles.peek(key))
 
     def known_tileset(self, opened: Opened, tms_id: str) -> Tileset | None:
         """Return a set that has been asked for before, None where it has to be made."""
@@ -217,8 +236,14 @@ class Service:
             If the matrix, a variable or the tile does not exist.
         ParameterError
             If the wish does not fit the dataset, or the picture would be too large.
+        LimitError
+            If tiles of the set are larger than pictures may be.
         """
         picture = _composed(opened, wish, positions, image_format)
+        matrix = tileset.tms.matrix(matrix_id)
+        side = max(matrix.tileWidth, matrix.tileHeight)
+        if side > self.settings.max_side:  # a set of the store's own may have tiles of any size
+            raise LimitError("pixels of a tile's side", allowed=self.settings.max_side, found=side)
         choice = tileset.choose(matrix_id, row=row, col=col, available=available_levels(picture.bands))
         key = ("tile", opened.name, opened.version, tileset.tms.id, matrix_id, row, col, image_format, wish, sampling)
 
@@ -362,16 +387,19 @@ class Service:
         pyramid, name, tms_id = opened.source.pyramid, opened.name, tileset.tms.id
         picture_module.compose(pyramid, wish, positions)
         url = f"{self.settings.base_url}/{name}/tiles/{quote(tms_id)}/{{z}}/{{x}}/{{y}}{query}"
-        try:
-            document = describe.tilejson(pyramid, tileset, name=name, tile_url=url)
-        except UnsupportedError as error:
-            raise UnknownNameError("TileMatrixSet with numbered matrices", tms_id, (DEFAULT_TMS,)) from error
-        return _document(("tilejson", name, opened.version, tms_id, query, self.settings.base_url), document)
+
+        def make() -> tuple[bytes, str]:
+            try:
+                return encode(describe.tilejson(pyramid, tileset, name=name, tile_url=url))
+            except UnsupportedError as error:
+                raise UnknownNameError("TileMatrixSet with numbered matrices", tms_id, (DEFAULT_TMS,)) from error
+
+        return self.document(("tilejson", name, opened.version, tms_id, query, self.settings.base_url), make)
 
     def info(self, opened: Opened) -> Answer:
         """Find the description of a dataset."""
-        key = ("info", opened.name, opened.version, self.settings.base_url)
-        return Answer(tag_of(key), lambda: encode(self.description(opened)))
+        key = ("info", opened.name, opened.version, self.settings.base_url, opened.raw is not None)
+        return self.document(key, lambda: encode(self.description(opened)))
 
     def description(self, opened: Opened) -> dict[str, Any]:
         """Describe a dataset; reads the values of its dimensions."""
@@ -386,7 +414,7 @@ class Service:
     def dimensions(self, opened: Opened) -> Answer:
         """Find the dimensions of a dataset before rows and columns, with a label for each step."""
         key = ("dimensions", opened.name, opened.version)
-        return Answer(tag_of(key), lambda: encode(describe.dimensions(opened.source.dimensions)))
+        return self.document(key, lambda: encode(describe.dimensions(opened.source.dimensions)))
 
     def point(
         self, opened: Opened, *, x: float, y: float, crs_code: str | None, wish: Wish, positions: Mapping[str, int]
@@ -483,11 +511,6 @@ def _coordinate_crs(code: str | None, *, x: float, y: float) -> CRS:
     if not (-180 <= x <= 180 and -90 <= y <= 90):
         raise ParameterError("lon,lat", found=(x, y), expected="-180 to 180 and -90 to 90 degrees")
     return describe.longitude_latitude()
-
-
-def _document(key: tuple[Any, ...], document: dict[str, Any]) -> Answer:
-    made = encode(document)
-    return Answer(tag_of(key), lambda: made, lambda: made)
 
 
 def encode(document: dict[str, Any]) -> tuple[bytes, str]:

@@ -51,6 +51,9 @@ WHOLE = {
     "shutdown": (0, 3600),
     "refresh": (1, 86_400),
     "max_age": (0, _MANY),
+    "document_bytes": (1024, 64 * 2**20),
+    "document_depth": (8, 256),
+    "document_nodes": (1, 100_000),
 }
 BOOLEAN = frozenset(("expose_zarr", "expressions", "metrics"))
 
@@ -127,6 +130,9 @@ class Settings:
         Seconds between two looks at a dataset's root document, which show that it has been rebuilt.
     max_age : int
         Seconds for which a tile or document may be kept by clients without asking again.
+    document_bytes, document_depth, document_nodes : int
+        Bytes of a document of a store, how deep arrays and objects are nested in it, and how many groups and arrays
+        there are.
     expose_zarr : bool
         Let clients read the documents and chunks of the stores themselves, under `/{dataset}/zarr/`.
     expressions : bool
@@ -167,6 +173,9 @@ class Settings:
     shutdown: int = 10
     refresh: int = 10
     max_age: int = 3600
+    document_bytes: int = 4 * 2**20
+    document_depth: int = 64
+    document_nodes: int = 2000
     expose_zarr: bool = False
     expressions: bool = False
     metrics: bool = False
