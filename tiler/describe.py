@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiler.pyramid import Band, Pyramid, Variable
     from tiler.select import Tileset
 
-_WHOLE_EARTH = Bounds(-180.0, -90.0, 180.0, 90.0)
+_WHOLE_GLOBE = Bounds(-180.0, -90.0, 180.0, 90.0)
 
 
 @cache
@@ -37,12 +37,14 @@ def longitude_latitude() -> CRS:
 
 
 def geographic_bounds(pyramid: Pyramid) -> Bounds:
-    """Box of a pyramid's data in degrees, else of its levels; the whole Earth where its CRS does not say."""
+    """Box of a pyramid's data in degrees, else of its levels; the whole globe where its CRS does not say."""
     if pyramid.data_bounds is not None:
         return pyramid.data_bounds
     levels = pyramid.levels
+    if not levels.crs.is_earth:  # what is on another body has no place here
+        return _WHOLE_GLOBE
     bounds = select.transform_bounds(levels.finest.grid.bounds, levels.crs, longitude_latitude())
-    return _WHOLE_EARTH if bounds is None else bounds
+    return _WHOLE_GLOBE if bounds is None else bounds
 
 
 def info(pyramid: Pyramid, known: Sequence[Dimension] = (), *, name: str, tms_id: str | None) -> dict[str, Any]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import FastAPI, Request  # noqa: TC002 - FastAPI looks the names of annotations up
 from starlette.responses import Response  # noqa: TC002 - the same
 
-from geozarr.errors import GeoZarrError
+from geozarr.errors import GeoZarrError, in_one_line
 from tiler import pages, parameters
 from tiler.http import DAMAGED
 from tiler.papers import Papers
 from tiler.routing import add_route, query_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tiler.desk import Desk
     from tiler.service import Answer, Opened
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _OWN = ""  # lane of the work that belongs to no dataset
@@ -39,7 +44,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         values = parameters.parse_query(query_of(request), parameters.FORM)
         form = parameters.parse_form(values, ("json", "html"))
         is_html = form == "html" or (form is None and "text/html" in request.headers.get("accept", ""))
-        entries = [await _entry(desk, request, papers, name) for name in desk.service.catalog.names]
+        entries = await _each(desk, lambda name: _entry(desk, request, papers, name))
         response = await desk.respond(request, _OWN, papers.landing_page(entries, is_html=is_html))
         response.headers["Cache-Control"] = "no-cache"  # what can be opened changes
         response.headers["Vary"] = "Accept"
@@ -55,7 +60,8 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     async def collections(request: Request) -> Response:
         """Describe the datasets that can be read as collections."""
         parameters.parse_query(query_of(request))
-        return await desk.respond(request, _OWN, papers.collections(await _readable(desk, request)))
+        told = await _each(desk, lambda name: _collection(desk, request, papers, name))
+        return await desk.respond(request, _OWN, papers.collections([item for item in told if item is not None]))
 
     async def collection(request: Request, dataset: str) -> Response:
         """Describe a dataset as a collection: extent in space, time and other dimensions, CRS, links."""
@@ -184,21 +190,55 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     add_route(api, "/{dataset}/legend.png", legend_image, parameters.LEGEND)
 
 
+async def _each(desk: Desk, ask: Callable[[str], Awaitable[T]]) -> list[T]:
+    """Ask for something of all datasets, several at once: one that is slow holds up few others."""
+    places = asyncio.Semaphore(max(1, desk.settings.renders_of_client // 2))
+
+    async def placed(name: str) -> T:
+        async with places:
+            return await ask(name)
+
+    return list(await asyncio.gather(*map(placed, desk.service.catalog.names)))
+
+
 async def _entry(desk: Desk, request: Request, papers: Papers, name: str) -> pages.Entry:
     """Tell of a dataset; one that cannot be read does not hide the others."""
     try:
-        return papers.entry(await desk.open(request, name))
-    except GeoZarrError:
-        _LOG.warning("dataset %s cannot be opened", name, exc_info=True)
+        opened = await desk.open(request, name)
+        known = papers.known_entry(opened)
+        if known is not None:
+            return known
+        return await desk.run(request, name, ("entry", opened.version), lambda: papers.entry(opened))
+    except GeoZarrError as error:
+        _log_unreadable(name, error)
         return pages.Entry(name, name, None, "", error=DAMAGED)
+
+
+async def _collection(desk: Desk, request: Request, papers: Papers, name: str) -> bytes | None:
+    """Describe a dataset as a collection; None where it cannot be read."""
+    try:
+        answer = papers.collection(await desk.open(request, name))
+        made = answer.made()
+        if made is None:
+            made = await desk.run(request, name, answer.tag, answer.make)
+    except GeoZarrError as error:
+        _log_unreadable(name, error)
+        return None
+    return made[0]
 
 
 async def _readable(desk: Desk, request: Request) -> list[Opened]:
     """Open all datasets but those that cannot be read."""
-    opened = []
-    for name in desk.service.catalog.names:
+
+    async def opened(name: str) -> Opened | None:
         try:
-            opened.append(await desk.open(request, name))
-        except GeoZarrError:
-            _LOG.warning("dataset %s cannot be opened", name, exc_info=True)
-    return opened
+            return await desk.open(request, name)
+        except GeoZarrError as error:
+            _log_unreadable(name, error)
+            return None
+
+    return [item for item in await _each(desk, opened) if item is not None]
+
+
+def _log_unreadable(name: str, error: GeoZarrError) -> None:
+    _LOG.warning("dataset %s cannot be read: %s", name, in_one_line(error))

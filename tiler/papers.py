@@ -6,6 +6,7 @@ They are made in threads: a list of sets, or of tiles that show something, takes
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from geozarr import tms as tms_module
 from geozarr.errors import UnknownNameError
 from tiler import algorithms, colormaps, describe, legend, ogc, pages, png, wmts
 from tiler import picture as picture_module
+from tiler.cache import BoundedCache
 from tiler.colors import Classes, Ramp
-from tiler.service import DEFAULT_TMS, Answer, encode, tag_of
+from tiler.service import DEFAULT_TMS, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from geozarr.tms import TileMatrixSet
     from tiler.picture import Picture, Wish
     from tiler.select import Tileset
-    from tiler.service import Opened, Service
+    from tiler.service import Answer, Opened, Service
 
 TITLE = "GeoZarr pyramids"
 OFFERED = (DEFAULT_TMS, "WorldCRS84Quad")  # sets that each dataset on the Earth is offered in, beside its own
+_ENTRIES = 1024  # of the landing page; small ones
 _SWATCH = (24, 256)  # pixels of the picture of a colormap
 
 
@@ -42,34 +45,42 @@ class Papers:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._base = service.settings.base_url
+        self._entries: BoundedCache[pages.Entry] = BoundedCache(_ENTRIES, lambda _: 1)
+
+    def known_entry(self, opened: Opened) -> pages.Entry | None:
+        """Return what `entry` has told before; None where it has not."""
+        return self._entries.peek((opened.name, opened.version))
 
     def entry(self, opened: Opened) -> pages.Entry:
         """Tell what the landing page says of a dataset."""
-        address = f"{self._base}/{opened.name}"
-        return pages.Entry(
-            opened.name,
-            opened.name,
-            describe.geojson_bounds(opened.source.pyramid),
-            self._service.map_url(opened),
-            tilejson_url=f"{address}/{opened.map_tms}/tilejson.json",
-        )
+
+        def tell() -> pages.Entry:
+            return pages.Entry(
+                opened.name,
+                opened.name,
+                describe.geojson_bounds(opened.source.pyramid),
+                self._service.map_url(opened),
+                tilejson_url=f"{self._base}/{opened.name}/{opened.map_tms}/tilejson.json",
+            )
+
+        return self._entries.get((opened.name, opened.version), tell)
 
     def landing_page(self, entries: Sequence[pages.Entry], *, is_html: bool) -> Answer:
         """Find the landing page."""
         key = ("landing", tuple(entries), is_html, self._base)
         if is_html:
             html = pages.index_page(entries, title=TITLE, base=self._base)
-            return Answer(tag_of(key), lambda: (html, "text/html; charset=utf-8"))
+            return self._service.document(key, lambda: (html, "text/html; charset=utf-8"))
         return self._json(key, lambda: ogc.landing_page(entries, title=TITLE, base=self._base))
 
     def conformance(self) -> Answer:
         """Find the conformance classes."""
         return self._json(("conformance",), ogc.conformance)
 
-    def collections(self, datasets: Sequence[Opened]) -> Answer:
-        """Find the list of collections."""
-        key = ("collections", tuple((opened.name, opened.version) for opened in datasets), self._base)
-        return self._json(key, lambda: ogc.collections(map(self._collection, datasets), base=self._base))
+    def collections(self, told: Sequence[bytes]) -> Answer:
+        """Find the list of collections, of what `collection` has said of each."""
+        key = ("collections", tuple(told), self._base)
+        return self._json(key, lambda: ogc.collections(map(json.loads, told), base=self._base))
 
     def collection(self, opened: Opened) -> Answer:
         """Find a dataset as a collection."""
@@ -87,7 +98,7 @@ class Papers:
             document = describe.infogeojson(opened.source.pyramid, self._service.description(opened))
             return encode(document)[0], "application/geo+json"
 
-        return Answer(tag_of(self._key("feature", opened)), make)
+        return self._service.document((*self._key("feature", opened), opened.raw is not None), make)
 
     def tilesets(self, opened: Opened) -> Answer:
         """Find the list of a dataset's tilesets."""
@@ -111,12 +122,13 @@ class Papers:
             asked = self._tilesets(opened) if tileset is None else (tileset,)
             told = [item for item in asked if wmts.why_not(source.pyramid, item) is None]
             if not told:
-                raise UnknownNameError("TileMatrixSet that WMTS can tell", asked[0].tms.id, OFFERED)
+                names = ", ".join(item.tms.id for item in asked)
+                raise UnknownNameError("TileMatrixSet that WMTS can tell", names, OFFERED)
             axes = source.dimensions
             return wmts.capabilities(source.pyramid, told, axes, name=opened.name, base=self._base), wmts.MEDIA_TYPE
 
         key = (*self._key("wmts", opened), None if tileset is None else tileset.tms.id)
-        return Answer(tag_of(key), make)
+        return self._service.document(key, make)
 
     def tile_matrix_sets(self, datasets: Sequence[Opened]) -> Answer:
         """Find the list of tile matrix sets: those that are registered, and those of datasets."""
@@ -126,7 +138,8 @@ class Papers:
             known = {set_id: tms_module.load(set_id) for set_id in tms_module.known_ids()}
             return ogc.tile_matrix_sets({**own, **known}.values(), base=self._base)
 
-        return self._json(("sets", tuple(own), self._base), make)
+        told = tuple((item.id, item.title, item.uri, str(item.crs)) for item in own.values())
+        return self._json(("sets", told, self._base), make)
 
     def tile_matrix_set(self, set_id: str, datasets: Sequence[Opened]) -> Answer:
         """Find the definition of a tile matrix set.
@@ -164,7 +177,7 @@ class Papers:
         if not is_image:
             return self._json(key, lambda: {str(value): color for value, color in enumerate(table.tolist())})
         row = np.broadcast_to(np.arange(256, dtype=np.uint8), _SWATCH)
-        return Answer(tag_of(key), lambda: (png.encode_palette(row, table), "image/png"))
+        return self._service.document(key, lambda: (png.encode_palette(row, table), "image/png"))
 
     def algorithm(self, name: str | None = None) -> Answer:
         """Find the description of an algorithm, or of all by their names; raises `UnknownNameError`."""
@@ -197,7 +210,7 @@ class Papers:
         key = (*self._key("legend", opened), wish, None if drawing is None else tuple(drawing.items()))
         if drawing is None:
             return self._json(key, lambda: legend.document(shown))
-        return Answer(tag_of(key), lambda: (legend.image(shown, **drawing), "image/png"))
+        return self._service.document(key, lambda: (legend.image(shown, **drawing), "image/png"))
 
     def _tilesets(self, opened: Opened) -> tuple[Tileset, ...]:
         """List the sets that a dataset is offered in, its own first."""
@@ -209,7 +222,7 @@ class Papers:
         return what, opened.name, opened.version, self._base
 
     def _json(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Answer:
-        return Answer(tag_of(key), lambda: encode(make()))
+        return self._service.document(key, lambda: encode(make()))
 
 
 def _own_sets(datasets: Sequence[Opened]) -> dict[str, TileMatrixSet]:
