@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from geozarr.errors import ParameterError
+from tiler.resample import rasterio_crs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def encode_geotiff(values: NDArray[Any], mask: NDArray[np.bool_], picture: Pictu
         "height": grid.height,
         "width": grid.width,
         "dtype": bands.dtype.name,
-        "crs": RasterioCRS.from_wkt(grid.crs.wkt2),
+        "crs": rasterio_crs(grid.crs),
         "transform": grid.transform,
         "nodata": nodata,
         "compress": "deflate",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from geozarr import crs as crs_module
-from geozarr.errors import MetadataError, ParameterError
+from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from tiler import describe, extent
 
 if TYPE_CHECKING:
@@ -151,4 +151,10 @@ def _given(code: str | None) -> CRS:
 
 
 def _grid(levels: Levels, bounds: Bounds, given: CRS, crs: CRS, size: Size) -> Grid:
-    return extent.part_grid(levels, bounds, given, crs, height=size.height, width=size.width, max_size=size.max_size)
+    try:
+        return extent.part_grid(
+            levels, bounds, given, crs, height=size.height, width=size.width, max_size=size.max_size
+        )
+    except UnsupportedError as error:
+        expected = f"CRS that {levels.crs} can be told in"
+        raise ParameterError("coord_crs, dst_crs", found=f"{given}, {crs}", expected=expected) from error

@@ -23,9 +23,10 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - CRS is geozarr's everywhere else
 from rasterio.enums import Resampling
+from rasterio.errors import CRSError
 from rasterio.warp import reproject
 
-from geozarr.errors import ParameterError
+from geozarr.errors import ParameterError, UnsupportedError
 from geozarr.grid import SNAP, Grid
 from geozarr.window import Window
 from tiler import projection
@@ -279,10 +280,10 @@ def _warp(values: NDArray[np.float64], source: Grid, target: Grid, method: str) 
         values,
         out,
         src_transform=Affine.translation(shift, 0.0) @ source.transform,
-        src_crs=_rasterio_crs(crs),
+        src_crs=rasterio_crs(crs),
         src_nodata=np.nan,
         dst_transform=target.transform,
-        dst_crs=_rasterio_crs(target.crs),
+        dst_crs=rasterio_crs(target.crs),
         dst_nodata=np.nan,
         resampling=Resampling[method],
     )
@@ -302,10 +303,20 @@ def _frame(source: Grid) -> tuple[CRS, float]:
     return projection.around(source.crs, (bounds.xmin + bounds.xmax) / 2)
 
 
-def _rasterio_crs(crs: CRS) -> RasterioCRS:
+def rasterio_crs(crs: CRS) -> RasterioCRS:
+    """Return a CRS as rasterio has it, parsed once.
+
+    Raises
+    ------
+    UnsupportedError
+        If GDAL does not read its definition, though PROJ does.
+    """
     return _from_wkt(crs.wkt2)
 
 
 @lru_cache(maxsize=64)
 def _from_wkt(wkt2: str) -> RasterioCRS:
-    return RasterioCRS.from_wkt(wkt2)
+    try:
+        return RasterioCRS.from_wkt(wkt2)
+    except CRSError as error:
+        raise UnsupportedError("the CRS of the data", "GDAL, which warps them, does not read its definition") from error
