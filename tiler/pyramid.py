@@ -40,7 +40,7 @@ from geozarr.manifest import reference_of
 from tiler.dimensions import MAX_LABELS, CoordinateAttributes, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from geozarr import Level, Levels
     from geozarr.manifest import Reference
@@ -482,9 +482,11 @@ def read_pyramid(tree: Tree) -> Pyramid:
         _require_names(level.asset.split("/"), "multiscales.layout[].asset")
         if tree.nodes.get(level.asset, {}).get("node_type") != "group":
             raise MetadataError(f"/{level.asset}", "node_type", found=None, expected="the group of a level")
-        names |= dict.fromkeys(_data_names(tree, level, levels))
+    arrays = [tree.arrays(level.asset) for level in levels.levels]
+    for level, found in zip(levels.levels, arrays, strict=True):
+        names |= dict.fromkeys(_data_names(found, level, levels))
     _require_names(names, "name of a variable")
-    variables = tuple(_variable(tree, levels, name) for name in names)
+    variables = tuple(_variable(tree, levels, arrays, name) for name in names)
     if all(variable.is_alpha for variable in variables):
         raise MetadataError("/", "variables", found=list(names), expected="at least one array over the grid of a level")
     for variable in variables:
@@ -564,10 +566,10 @@ def _require_names(names: Any, key: str) -> None:
             raise MetadataError("/", key, found=name, expected="a name in UTF-8 without slashes and control characters")
 
 
-def _data_names(tree: Tree, level: Level, levels: Levels) -> list[str]:
+def _data_names(arrays: Mapping[str, dict[str, Any]], level: Level, levels: Levels) -> list[str]:
     """Arrays of a level group that lie over its grid: they have both spatial dimensions."""
     names = []
-    for name, document in tree.arrays(level.asset).items():
+    for name, document in arrays.items():
         dimensions = document.get("dimension_names")
         if dimensions is None:
             dimensions = []
@@ -579,14 +581,14 @@ def _data_names(tree: Tree, level: Level, levels: Levels) -> list[str]:
     return names
 
 
-def _variable(tree: Tree, levels: Levels, name: str) -> Variable:
-    documents_by_level = [tree.arrays(level.asset).get(name) for level in levels.levels]
+def _variable(tree: Tree, levels: Levels, arrays: Sequence[Mapping[str, dict[str, Any]]], name: str) -> Variable:
+    documents_by_level = [found.get(name) for found in arrays]
     first = next(index for index, document in enumerate(documents_by_level) if document is not None)
     finest, asset = documents_by_level[first], levels.levels[first].asset
     assert finest is not None
     node = f"/{asset}/{name}"
     dtype = documents.dtype_of(finest, node=node)
-    arrays = tuple(
+    stored = tuple(
         None if document is None else _array(document, level, levels, name, dtype)
         for document, level in zip(documents_by_level, levels.levels, strict=True)
     )
@@ -595,7 +597,7 @@ def _variable(tree: Tree, levels: Levels, name: str) -> Variable:
     # A dimension may have no name; xarray calls it so.
     names = [f"dim_{axis}" if other is None else other for axis, other in enumerate(names)]
     leading = tuple(zip(names, shape[:-2], strict=True))
-    for array in arrays:
+    for array in stored:
         if array is not None and array.shape[:-2] != shape[:-2]:
             raise GridMismatchError(f"leading shape of /{array.path}", found=array.shape[:-2], expected=shape[:-2])
     attributes = tree.attributes(f"{asset}/{name}")
@@ -604,7 +606,7 @@ def _variable(tree: Tree, levels: Levels, name: str) -> Variable:
         name=name,
         dtype=dtype,
         leading=leading,
-        arrays=arrays,
+        arrays=stored,
         nodata=None if nodata is None else cf.decode_missing_value(nodata, dtype, node=node),
         alpha=_alpha_of(attributes, tree, asset),
         long_name=_text(attributes, "long_name"),
