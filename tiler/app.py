@@ -239,6 +239,8 @@ def _refusal(scope: Scope, max_target: int) -> Response | None:
         response = failure(405, f"methods are {allowed}")
         response.headers["Allow"] = allowed
         return response
+    if scope["http_version"] == "1.1" and sum(name == b"host" for name, _ in scope["headers"]) != 1:
+        return failure(400, "a request of HTTP/1.1 names one host")  # RFC 9112, 3.2: a proxy may have believed another
     if scope["method"] == "POST":
         return None
     if any(_announces_body(*header) for header in scope["headers"]):
@@ -269,4 +271,8 @@ def _bug_response(request: Request, error: Exception) -> Response:
 
 def _http_error_response(request: Request, error: Exception) -> Response:  # noqa: ARG001 - starlette's signature
     assert isinstance(error, HTTPException)
+    if error.status_code == 405:  # a path that takes another method alone
+        response = failure(405, "this method is not for this address")
+        response.headers.update(error.headers or {})
+        return response
     return failure(error.status_code, "there is nothing at this address")

@@ -13,7 +13,7 @@ from starlette.responses import Response  # noqa: TC002 - the same
 from tiler import parameters
 from tiler.body import features_of, parse_geojson, read_body
 from tiler.place import Box, Everything, Outline
-from tiler.routing import add_route, query_of
+from tiler.routing import PICTURES, add_route, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,15 +154,19 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
         return await desk.answer(request, dataset, find)
 
-    add_route(api, "/{dataset}/preview", preview, parameters.PREVIEW)
-    add_route(api, "/{dataset}/preview.{suffix}", preview_as, parameters.PREVIEW)
-    add_route(api, "/{dataset}/preview/{size}.{suffix}", preview_sized, parameters.PREVIEW)
+    add_route(api, "/{dataset}/preview", preview, parameters.PREVIEW, media_types=PICTURES)
+    add_route(api, "/{dataset}/preview.{suffix}", preview_as, parameters.PREVIEW, media_types=PICTURES)
+    add_route(api, "/{dataset}/preview/{size}.{suffix}", preview_sized, parameters.PREVIEW, media_types=PICTURES)
     for name in ("bbox", "part"):
-        add_route(api, f"/{{dataset}}/{name}/{{box}}/{{size}}.{{suffix}}", part_sized, parameters.PART)
-        add_route(api, f"/{{dataset}}/{name}/{{box}}.{{suffix}}", part_as, parameters.PART)
-    add_route(api, "/{dataset}/feature", feature, parameters.PART, takes_body=True)
-    add_route(api, "/{dataset}/feature.{suffix}", feature_as, parameters.PART, takes_body=True)
-    add_route(api, "/{dataset}/feature/{size}.{suffix}", feature_sized, parameters.PART, takes_body=True)
+        add_route(
+            api, f"/{{dataset}}/{name}/{{box}}/{{size}}.{{suffix}}", part_sized, parameters.PART, media_types=PICTURES
+        )
+        add_route(api, f"/{{dataset}}/{name}/{{box}}.{{suffix}}", part_as, parameters.PART, media_types=PICTURES)
+    add_route(api, "/{dataset}/feature", feature, parameters.PART, takes_body=True, media_types=PICTURES)
+    add_route(api, "/{dataset}/feature.{suffix}", feature_as, parameters.PART, takes_body=True, media_types=PICTURES)
+    add_route(
+        api, "/{dataset}/feature/{size}.{suffix}", feature_sized, parameters.PART, takes_body=True, media_types=PICTURES
+    )
     add_route(api, "/{dataset}/statistics", statistics, parameters.STATISTICS)
     add_route(api, "/{dataset}/statistics", statistics_of_features, parameters.STATISTICS_OF_FEATURES, takes_body=True)
 

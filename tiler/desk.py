@@ -165,7 +165,7 @@ class Desk:
         tag = f'"{answer.tag}"'
         headers = {"ETag": tag, "Cache-Control": f"public, max-age={self.settings.max_age}"}
         if_none_match = request.headers.get("if-none-match")
-        if if_none_match is not None and has_it(if_none_match, tag):
+        if if_none_match is not None and request.method != "POST" and has_it(if_none_match, tag):
             return Response(status_code=304, headers=headers)
         found = answer.made()
         if found is None:

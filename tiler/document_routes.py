@@ -13,7 +13,7 @@ from geozarr.errors import GeoZarrError, in_one_line
 from tiler import pages, parameters
 from tiler.http import DAMAGED
 from tiler.papers import Papers
-from tiler.routing import add_route, query_of
+from tiler.routing import HTML, JSON, PNG, XML, add_route, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -169,7 +169,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
 
         return await desk.answer(request, dataset, find)
 
-    add_route(api, "/", landing_page, parameters.FORM)
+    add_route(api, "/", landing_page, parameters.FORM, media_types=(*JSON, *HTML))
     add_route(api, "/conformance", conformance)
     add_route(api, "/collections", collections)
     add_route(api, "/collections/{dataset}", collection)
@@ -178,16 +178,16 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     add_route(api, "/tileMatrixSets", tile_matrix_sets)
     add_route(api, "/tileMatrixSets/{tms}", tile_matrix_set)
     add_route(api, "/colorMaps", colormap_names)
-    add_route(api, "/colorMaps/{name}", colormap, parameters.MAP_FORM)
+    add_route(api, "/colorMaps/{name}", colormap, parameters.MAP_FORM, media_types=(*JSON, *PNG))
     add_route(api, "/algorithms", all_algorithms)
     add_route(api, "/algorithms/{name}", algorithm)
-    add_route(api, "/{dataset}/info.geojson", feature)
+    add_route(api, "/{dataset}/info.geojson", feature, media_types=("application/geo+json",))
     add_route(api, "/{dataset}/tiles", tilesets)
     add_route(api, "/{dataset}/tiles/{tms}", tileset)
-    add_route(api, "/{dataset}/WMTSCapabilities.xml", capabilities)
-    add_route(api, "/{dataset}/{tms}/WMTSCapabilities.xml", capabilities_of_tms)
+    add_route(api, "/{dataset}/WMTSCapabilities.xml", capabilities, media_types=XML)
+    add_route(api, "/{dataset}/{tms}/WMTSCapabilities.xml", capabilities_of_tms, media_types=XML)
     add_route(api, "/{dataset}/legend.json", legend, parameters.PICTURE)
-    add_route(api, "/{dataset}/legend.png", legend_image, parameters.LEGEND)
+    add_route(api, "/{dataset}/legend.png", legend_image, parameters.LEGEND, media_types=PNG)
 
 
 async def _each(desk: Desk, ask: Callable[[str], Awaitable[T]]) -> list[T]:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from geozarr.errors import ParameterError, UnknownNameError
 from tiler import page, parameters
 from tiler.http import Asked, stored_response
-from tiler.routing import add_route, query_of
+from tiler.routing import HTML, PICTURES, add_route, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,14 +207,24 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
     add_route(api, "/{dataset}/dimensions", dimensions)
     add_route(api, "/{dataset}/point/{lon},{lat}", point, parameters.POINT)
     add_route(api, "/{dataset}/point/{rest:path}", malformed_point, is_documented=False)
-    add_route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.TILE)
-    add_route(api, "/collections/{dataset}/map/tiles/{tms}/{z}/{row}/{col}", ogc_tile, parameters.OGC_TILE)
+    add_route(api, "/{dataset}/tiles/{tms}/{z}/{x}/{y}", tile, parameters.TILE, media_types=PICTURES)
+    add_route(
+        api,
+        "/collections/{dataset}/map/tiles/{tms}/{z}/{row}/{col}",
+        ogc_tile,
+        parameters.OGC_TILE,
+        media_types=PICTURES,
+    )
     add_route(api, "/{dataset}/tiles/{tms}/{rest:path}", malformed_tile, is_documented=False)
     add_route(api, "/{dataset}/{tms}/tilejson.json", tilejson, parameters.TILE)
-    add_route(api, "/{dataset}/map", map_page, parameters.PICTURE)
-    add_route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE)
+    add_route(api, "/{dataset}/map", map_page, parameters.PICTURE, media_types=HTML)
+    add_route(api, "/{dataset}/{tms}/map.html", map_page_of_tms, parameters.PICTURE, media_types=HTML)
     if desk.settings.expose_zarr:
-        add_route(api, "/{dataset}/zarr/{key:path}", stored)
+        objects, parts = (
+            ("application/json", "application/octet-stream"),
+            {206: "A part", 416: "No part has that range"},
+        )
+        add_route(api, "/{dataset}/zarr/{key:path}", stored, media_types=objects, statuses=parts)
 
 
 def _with_policy(response: Response) -> Response:
