@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geozarr import tms as tms_module
-from geozarr.errors import GeoZarrError, LimitError, ParameterError, UnknownNameError, UnsupportedError
+from geozarr.errors import GeoZarrError, LimitError, ParameterError, UnknownNameError, UnsupportedError, in_one_line
 from geozarr.store import DocumentLimits, read_tree
 from tiler import describe
 from tiler import page as page_module
@@ -157,8 +157,8 @@ class Service:
         source = PyramidSource(store, pyramid, cache=self._chunks, limits=self._limits)
         try:
             source.prepare()
-        except GeoZarrError:
-            _LOG.warning("dataset %s: its manifest cannot be read", name, exc_info=True)
+        except GeoZarrError as error:
+            _LOG.warning("dataset %s: its manifest cannot be read: %s", name, in_one_line(error))
         raw = RawStore(store, tree, version=version) if self.settings.expose_zarr else None
         return Opened(name, source, version, raw)
 
