@@ -55,9 +55,7 @@ METHODS = (
     "q1",
     "q3",
 )
-_RING = (
-    7 / 8
-)  # of a turn; what is longer is warped in halves, so that an edge of `projection.around` is beside all else
+_RING = 7 / 8  # of a turn; what is longer is warped in halves: an edge of `projection.around` is then beside all else
 _SHRINKING = {
     "average": "average",
     "mean": "average",
