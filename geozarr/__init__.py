@@ -1,7 +1,7 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
 
 Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
-<- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored chunks went
+<- files <- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored chunks went
 through, and heap, the allocator of the C library.
 """
 

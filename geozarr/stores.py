@@ -10,12 +10,9 @@ at once (`answers`): access refused, no such bucket, a name that the store canno
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import random
 import re
-import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -25,9 +22,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import HTTPStore, LocalStore, MemoryStore
 
-from geozarr import answers, targets
+from geozarr import answers, files, targets
 from geozarr.answers import CutBodyError
-from geozarr.errors import LimitError, StoreError, UnsupportedError
+from geozarr.errors import StoreError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,9 +35,6 @@ if TYPE_CHECKING:
 
 # Keys that are paths as they are: no part is special to obstore, to a shell or to a file system.
 _PLAIN_KEY = re.compile(r"(?!.*/$)(?:(?!\.\.?(?:/|$))[A-Za-z0-9_.-]+(?:/|$))+")
-# Names of what a put that was cut off leaves in a folder; obstore's own puts number theirs alike.
-_STAGED = re.compile(r".+#\d+")
-_FOLDER_TRIES = 100
 # ValueError: obstore refuses a key with empty or dotted parts, or one that is no text. All else that fails is its own.
 FAILURES = (BaseError, OSError, ValueError)
 
@@ -283,6 +277,18 @@ class ObjectStoreAdapter:
         self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
     ) -> Found | None:
         """Read an object, or a range of it."""
+        try:
+            return self._tried("get", key, self._getting(key, first=first, length=length, last=last, most=most))
+        except FileNotFoundError:
+            return None
+
+    def _getting(
+        self, key: str, *, first: int, length: int | None, last: int | None, most: int | None
+    ) -> Callable[[], Found]:
+        if self._root is not None and _PLAIN_KEY.fullmatch(key):
+            path = f"{self._root}/{key}"
+            beneath = self._beneath
+            return lambda: Found(*files.read(path, first=first, length=length, last=last, most=most, beneath=beneath))
         wanted: Any = None
         if last is not None:
             wanted = {"range": {"suffix": last}}
@@ -292,21 +298,17 @@ class ObjectStoreAdapter:
             wanted = {"range": {"offset": first}}
 
         def once() -> Found:
-            if self._beneath is not None and not os.path.realpath(self._beneath + key).startswith(self._beneath):
-                raise PermissionError(f"a link leads out of {self.location}")
+            if self._beneath is not None:
+                files.require_beneath(os.path.realpath(self._beneath + key), self._beneath)
             result = obstore.get(self._store, key, options=wanted)
             start, stop = result.range
-            if most is not None and stop - start > most:
-                raise LimitError("stored object in bytes", allowed=most, found=stop - start)
+            files.require_at_most(stop - start, most)
             data = bytes(result.bytes())
             if len(data) != stop - start:
                 raise CutBodyError(f"{len(data)} of {stop - start} bytes")
             return Found(data, int(result.meta["size"]))
 
-        try:
-            return self._tried("get", key, once)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return once
 
     def stamp(self, key: str) -> str | None:
         """Return the entity tag of an object, or where there is none its time and size."""
@@ -317,13 +319,13 @@ class ObjectStoreAdapter:
 
         try:
             return self._tried("head", key, once)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
 
     def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
         """Write an object whole."""
         if self._root is not None and _PLAIN_KEY.fullmatch(key):
-            return self._tried("put", key, lambda: _write_file(f"{self._root}/{key}", data, create=create))
+            return self._tried("put", key, lambda: files.write(f"{self._root}/{key}", data, create=create))
 
         def once() -> bool:
             try:
@@ -376,7 +378,7 @@ class ObjectStoreAdapter:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if self._root is not None and _PLAIN_KEY.fullmatch(key):
                 root = self._root
-                self._tried("delete", key, lambda: _delete_file(root, key))
+                self._tried("delete", key, lambda: files.delete(root, key))
             else:
                 self._tried("delete", key, lambda: obstore.delete(self._store, key))
 
@@ -384,14 +386,14 @@ class ObjectStoreAdapter:
         """Bring a folder's files to the disk; what other stores have confirmed is durable."""
         if self._root is not None:
             root = self._root
-            self._tried("sync", "", lambda: _sync_folder(root))
+            self._tried("sync", "", lambda: files.sync(root))
 
     def sweep(self, *, spare: str) -> int:
         """Delete the files of a folder that were staged by a process which died before it could move them."""
         if self._root is None:
             return 0
         root = self._root
-        return self._tried("sweep", "", lambda: _sweep_folder(root, f"{root}/{spare}"))
+        return self._tried("sweep", "", lambda: files.sweep(root, f"{root}/{spare}"))
 
     def _require_lists(self) -> None:
         """Refuse to list what is behind a plain HTTP server, without asking it."""
@@ -414,8 +416,10 @@ class ObjectStoreAdapter:
             try:
                 return once()
             except (FileNotFoundError, NotADirectoryError) as error:
-                if operation in ("get", "head", "delete") and not answers.is_missing_container(error):
+                is_missing = operation == "delete" or isinstance(error, FileNotFoundError)
+                if is_missing and operation in ("get", "head", "delete") and not answers.is_missing_container(error):
                     raise
+                # Also where a folder of the key is a file: that is damage, as it is to obstore.
                 raise _failed(operation, key, tries, error) from error
             except (GenericError, AlreadyExistsError, CutBodyError) as error:
                 pause = self._retries.pause(tries)
@@ -444,106 +448,3 @@ def open_url(url: str, retries: Retries | None = None) -> ObjectStoreAdapter:
     if url == "memory://":
         return ObjectStoreAdapter(MemoryStore(), url)
     return ObjectStoreAdapter(targets.open_url(url), url, retries=retries)
-
-
-def _write_file(path: str, data: bytes, *, create: bool) -> bool:
-    """Put an object into a folder as obstore does: beside its place, under a name that no list shows, then moved there.
-
-    On the calling thread: obstore's own one must be woken, and wake this one again, for each object.
-    """
-    staged = f"{path}#{os.getpid()}{threading.get_ident()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    for attempt in range(_FOLDER_TRIES):
-        try:
-            file = os.open(staged, flags, 0o666)
-            break
-        except FileNotFoundError:
-            # Somebody who deletes the last file of the folder may take it away again.
-            if attempt == _FOLDER_TRIES - 1:
-                raise
-            with contextlib.suppress(FileNotFoundError, FileExistsError):
-                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - plain strings: called often
-    try:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-        finally:
-            os.close(file)
-        if not create:
-            os.replace(staged, path)  # noqa: PTH105
-            return True
-        try:
-            os.link(staged, path)  # fails where there is a file, as one step; a rename would replace it
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(staged)  # noqa: PTH108
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(staged)  # noqa: PTH108
-        raise
-    return True
-
-
-def _delete_file(root: str, key: str) -> None:
-    """Delete an object of a folder as obstore does, with the folders that it leaves empty.
-
-    On the calling thread, as `_write_file`: 9 us, where obstore takes 49.
-    """
-    os.unlink(f"{root}/{key}")  # noqa: PTH108
-    with contextlib.suppress(OSError):  # of the first that holds something
-        while "/" in key:
-            key = key.rpartition("/")[0]
-            os.rmdir(f"{root}/{key}")  # noqa: PTH106
-
-
-def _sweep_folder(root: str, spare: str) -> int:
-    count = 0
-    for folder, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if os.path.join(folder, name) != spare]  # noqa: PTH118
-        for name in names:
-            if _STAGED.fullmatch(name):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
-                    count += 1
-    return count
-
-
-def _sync_folder(root: str) -> None:
-    """Bring all files of a folder to the disk.
-
-    Where the system can (Linux's syncfs) all of its file system at once, which also tells of writes that failed after
-    they were taken; else file by file.
-    """
-    syncfs = _syncfs()
-    if syncfs is None:
-        for folder, _, names in os.walk(root):
-            for name in names:
-                _sync_path(os.path.join(folder, name))  # noqa: PTH118
-            _sync_path(folder)
-        return
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        if syncfs(handle) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), root)
-    finally:
-        os.close(handle)
-
-
-def _syncfs() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None, use_errno=True)
-    found: Callable[[int], int] | None = getattr(library, "syncfs", None)
-    return found
-
-
-def _sync_path(path: str) -> None:
-    with contextlib.suppress(PermissionError):  # folders cannot be opened on every system
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

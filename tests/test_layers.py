@@ -18,6 +18,7 @@ GEOZARR_LAYERS = (
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),
     ("geozarr.answers", "geozarr.targets"),
+    ("geozarr.files",),
     ("geozarr.stores",),
     ("geozarr.icechunk_store", "geozarr.zip_store"),
     ("geozarr.store",),

@@ -24,7 +24,8 @@ import builds
 import pyramids
 from builds import FakeSource, scene
 from faults import FullDisk, files, stops_after
-from geozarr import ChunkReadError, ParameterError, SourceChangedError, StoreError, Window, stores
+from geozarr import ChunkReadError, ParameterError, SourceChangedError, StoreError, Window
+from geozarr import files as object_files
 from pyramids import Options, RasterSource, Slice
 from pyramids import plan as plan_module
 from pyramids.cli import main
@@ -44,7 +45,7 @@ def test_b2_a_disk_that_is_full_at_any_put_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
     """Each put of a build in turn is the one that does not fit; with room, it goes on to the same bytes."""
-    monkeypatch.setattr(stores, "_sync_folder", lambda _: None)  # waits for the disk of the whole machine
+    monkeypatch.setattr(object_files, "sync", lambda _: None)  # waits for the disk of the whole machine
     given = small_source()
     plan = builds.plan_for(given, tms="native", chunk=32, shard=64, workers=1)
     counted = FullDisk(sys.maxsize)

@@ -21,6 +21,7 @@ from PIL import Image
 from rio_tiler.models import ImageData
 from starlette.testclient import TestClient
 
+import store_requests
 from geozarr import crs, errors
 from geozarr.errors import GeoZarrError
 from tiler import colormaps, parameters
@@ -325,7 +326,7 @@ def test_what_does_not_exist_is_404_for_a_minute(client: TestClient, path: str) 
 def test_neither_asks_the_store(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("count", "colour"):
         client.get(f"/{name}/info")  # opened before: what follows reads no document either
-    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    store_requests.forbid(monkeypatch)
     for path in [*BAD, *MISSING]:
         assert client.get(path).status_code in (400, 404)
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
-import obstore
 import pytest
 from obstore.store import MemoryStore
 
 from geozarr import store
 from geozarr.errors import ChunkReadError, LimitError, StoreError
 from geozarr.window import Window
+from store_requests import Requests
 from tiler.chunks import ChunkReader, Shard, cached_bytes, chunk_cache, chunks_of
 from tiler.pyramid import open_pyramid
 
@@ -70,42 +70,28 @@ def with_new_checksum(data: bytearray) -> bytes:
     return bytes(data[:-4]) + google_crc32c.value(index).to_bytes(4, "little")
 
 
-class Counting:
-    """Counts the requests that go to a store."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.requests: list[tuple[str, Any]] = []
-        get = obstore.get
-
-        def counted(opened: Any, key: str, **options: Any) -> Any:
-            self.requests.append((key, (options.get("options") or {}).get("range")))
-            return get(opened, key, **options)
-
-        monkeypatch.setattr("obstore.get", counted)
-
-
 def test_an_unsharded_chunk_costs_one_request_and_then_none(
     stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stores["count"].path
-    reader, array, counting = reader_of(path), array_of(path), Counting(monkeypatch)
+    reader, array, requests = reader_of(path), array_of(path), Requests(monkeypatch)
     for index in ((0, 1), (0, 1), (0, 0), (0, 0)):
         reader.read(array, index)
-    assert counting.requests == [("10/count/c/0/1", None), ("10/count/c/0/0", None)]
+    assert requests == [("10/count/c/0/1", {}), ("10/count/c/0/0", {})]
 
 
 def test_a_shard_costs_its_index_once_and_one_range_a_chunk(
     stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stores["sharded"].path
-    reader, array, counting = reader_of(path), array_of(path), Counting(monkeypatch)
+    reader, array, requests = reader_of(path), array_of(path), Requests(monkeypatch)
     for index in ((2, 2), (3, 3), (2, 2), (0, 0), (0, 1)):
         reader.read(array, index)
-    keys = [key for key, _ in counting.requests]
+    keys = requests.keys
     # Index, two chunks; the shard of the last two is absent, which is known after one request.
     assert keys == ["10/count/c/1/1"] * 3 + ["10/count/c/0/0"]
-    assert counting.requests[0][1] == {"suffix": INDEX_BYTES}
-    assert all(isinstance(part, tuple) for _, part in counting.requests[1:3])
+    assert requests[0][1] == {"last": INDEX_BYTES}
+    assert all(part.keys() == {"first", "length"} for _, part in requests[1:3])
 
 
 @pytest.mark.parametrize(("name", "key"), [("count", "10/count/c/1/1"), ("sharded", "10/count/c/1/1")])
@@ -154,10 +140,10 @@ def test_an_index_that_lies_is_refused_without_a_read(
     data = bytearray(shard.read_bytes())
     data[-INDEX_BYTES : -INDEX_BYTES + 16] = np.array(entry, "<u8").tobytes()
     shard.write_bytes(with_new_checksum(data))
-    reader, array, counting = reader_of(path), array_of(path), Counting(monkeypatch)
+    reader, array, requests = reader_of(path), array_of(path), Requests(monkeypatch)
     with pytest.raises(error):
         reader.read(array, (2, 2))
-    assert len(counting.requests) == 1  # the index alone
+    assert len(requests) == 1  # the index alone
 
 
 def test_an_object_larger_than_a_chunk_can_be_is_refused(stores: dict[str, Any], tmp_path: Path) -> None:

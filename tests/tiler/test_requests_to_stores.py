@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import obstore
 import pytest
 import rioxarray  # noqa: F401 - gives arrays their `rio`
 import xarray as xr
 from starlette.testclient import TestClient
 
 import pyramids
+from store_requests import Requests
 from tiler.app import create_app
 from tiler.pyramid import open_pyramid
 from tiler.settings import Dataset, Settings
@@ -35,16 +35,9 @@ def test_a_cold_tile_takes_two_requests_and_its_neighbours_one(
     finest = open_pyramid(path).levels.finest
     assert finest.limits is not None
     row, col = finest.limits.minTileRow + 1, finest.limits.minTileCol + 1
-    asked: list[str] = []
-    get = obstore.get
-
-    def counted(store: Any, key: str, **options: Any) -> Any:
-        asked.append(key)
-        return get(store, key, **options)
-
     with TestClient(create_app(Settings((Dataset("distance", path),)))) as client:
         assert client.get("/distance/info").status_code == 200  # opens the dataset
-        monkeypatch.setattr("obstore.get", counted)
+        asked = Requests(monkeypatch)
         address = f"/distance/tiles/WebMercatorQuad/{finest.name}"
         assert client.get(f"{address}/{col}/{row}.png").status_code == 200
         assert len(asked) <= 2, asked

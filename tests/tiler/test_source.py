@@ -14,6 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 import pyramids
+import store_requests
 from builds import FakeSource
 from geozarr import crs, store, tms
 from geozarr.errors import ChunkReadError, LimitError, ParameterError, TileOutsideLimitsError, UnknownNameError
@@ -264,7 +265,7 @@ def test_a_read_that_costs_too_much_is_refused_unread(
     stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch, limits: ReadLimits, name: str
 ) -> None:
     source = stores["count"].source(limits=limits)
-    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    store_requests.forbid(monkeypatch)
     with pytest.raises(LimitError) as caught:
         source.read_window(0, Window(0, 0, 512, 512), source.pyramid.bands(()))
     assert caught.value.limit == name
@@ -277,7 +278,7 @@ def test_limits_are_checked() -> None:
 
 def test_a_tile_outside_asks_the_store_for_nothing(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = stores["count"].source()
-    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    store_requests.forbid(monkeypatch)
     for zoom, row, col in ((10, 0, 0), (14, 1, 1), (3, 0, 0)):
         with pytest.raises(TileOutsideLimitsError):
             tile(source, zoom, row, col)
@@ -478,7 +479,7 @@ def test_a_step_without_a_value_is_named_by_its_number(tmp_path: Path) -> None:
 
 def test_what_is_no_dimension_is_refused_unread(stores: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = stores["series"].source()
-    monkeypatch.setattr("obstore.get", lambda *_, **__: pytest.fail("the store was asked"))
+    store_requests.forbid(monkeypatch)
     with pytest.raises(ParameterError, match="a dimension of the data: time, level"):
         positions(source, "depth=1")
     with pytest.raises(UnknownNameError) as caught:
