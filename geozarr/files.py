@@ -68,8 +68,8 @@ def read(
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        if beneath is not None:
-            require_beneath(os.path.realpath(path), beneath)  # a link to nothing tells what there is not elsewhere
+        if beneath is not None and os.path.lexists(path):  # a link to nothing tells what there is not elsewhere
+            require_beneath(os.path.realpath(path), beneath)
         raise
     try:
         status = os.fstat(file)

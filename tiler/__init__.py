@@ -4,6 +4,8 @@
 
 Layers, each importing only those before it:
 
+- kernels
+- compiled
 - json_text, stretch, png, formula, block, cache, colormaps, admission, calendars, page, meter, metrics, projection
 - colors, dimensions, algorithms, expression, statistics, settings, footprint, positions, geometry
 - pyramid, select, config, logs, catalog

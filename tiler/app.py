@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from geozarr.errors import GeoZarrError
-from tiler import alias, data_routes, document_routes, logs, metrics, routes, signals
+from tiler import alias, compiled, data_routes, document_routes, logs, metrics, routes, signals
 from tiler.desk import SOURCE, Desk
 from tiler.http import bug_response, error_response, failure
 from tiler.metrics import Metrics
@@ -97,6 +97,7 @@ class Application:
             tasks = [asyncio.create_task(desk.refresh())]
             if self._metrics is not None and ledger is not None:
                 tasks.append(asyncio.create_task(_leave(self._metrics, desk)))
+            compiled.load_soon()
             with signals.minded(desk, read):
                 yield
             for task in tasks:

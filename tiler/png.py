@@ -15,6 +15,7 @@ import numpy as np
 from isal import isal_zlib
 
 from geozarr.errors import GridMismatchError
+from tiler import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,14 @@ def encode_colors(bands: NDArray[np.uint8]) -> bytes:
     """
     if bands.ndim != 3 or len(bands) not in (3, 4):
         raise GridMismatchError("shape of bands", found=bands.shape, expected="(3 or 4, row, col)")
-    return _file(bands.shape[1:], _RGB if len(bands) == 3 else _RGBA, [], _filtered(tuple(bands), _UP))
+    kernels = compiled.kernels()
+    if kernels is None or bands.dtype != np.uint8 or not bands.size:
+        lines = _filtered(tuple(bands), _UP)
+    else:
+        lines = np.empty((bands.shape[1], 1 + len(bands) * bands.shape[2]), np.uint8)
+        lines[:, 0] = _UP
+        kernels.filter_up(np.ascontiguousarray(bands), lines)
+    return _file(bands.shape[1:], _RGB if len(bands) == 3 else _RGBA, [], lines)
 
 
 def _filtered(bands: tuple[NDArray[np.uint8], ...], kind: int) -> NDArray[np.uint8]:

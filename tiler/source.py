@@ -431,10 +431,18 @@ class PyramidSource:
         if partner is not None:
             # The mask alone tells: a chunk of valid cells that all equal the placeholder need not be stored.
             stored = self._read_band(level, window, partner)[0] != 0
-        return cells, stored & _is_value(cells, band.variable.nodata)
+        valid = _is_value(cells, band.variable.nodata)
+        if stored is not None:
+            valid &= stored
+        return cells, valid
 
-    def _read_band(self, level: int, window: Window, band: Band) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read cells within a level, and tell which of them a stored chunk holds; both may be read-only views."""
+    def _read_band(
+        self, level: int, window: Window, band: Band
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | np.bool_ | None]:
+        """Read cells within a level, and tell which of them a stored chunk holds; None where all are.
+
+        The cells may be a read-only view.
+        """
         array = band.variable.array(level)
         sides = array.storage.chunk_shape[:-2]
         lead = tuple(position // side for position, side in zip(band.lead, sides, strict=True))
@@ -444,8 +452,9 @@ class PyramidSource:
             position, cells = parts[0]
             chunk = self._chunks.read(array, (*lead, *position))
             place = window.relative_to(cells).slices
-            values = np.broadcast_to(array.fill_value, window.shape) if chunk is None else chunk[inner][place]
-            return values, np.broadcast_to(np.bool_(chunk is not None), window.shape)
+            if chunk is None:
+                return np.broadcast_to(array.fill_value, window.shape), np.False_
+            return chunk[inner][place], None
         values = np.full(window.shape, array.fill_value, band.variable.dtype)
         stored = np.zeros(window.shape, bool)
         for position, cells in parts:
@@ -559,5 +568,7 @@ def _is_value(values: NDArray[Any], nodata: Any) -> NDArray[np.bool_]:
     """Tell which stored values are valid by themselves: not NaN, and not the nodata value."""
     if values.dtype.kind != "f":
         return np.ones(values.shape, bool) if nodata is None else np.asarray(values != nodata)
-    valid: NDArray[np.bool_] = ~np.isnan(values)
-    return valid if nodata is None or math.isnan(nodata) else valid & (values != nodata)
+    valid: NDArray[np.bool_] = values == values  # noqa: PLR0124 - False where not a number, a quarter quicker than isnan
+    if nodata is not None and not math.isnan(nodata):
+        valid &= values != nodata
+    return valid

@@ -2,7 +2,7 @@
 
 The result is defined in float64, whatever the data type: `floor((clip(value, low, high) - low) * (255 / (high - low))
 + 0.5)`, half rounded up. Whole numbers of 8 and 16 bits are looked up in a table of that definition, made once a range;
-all others are computed by it, in one float64 array.
+all others are computed by it, in one float64 array, or without any by a compiled loop.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geozarr.errors import ParameterError, UnsupportedError
+from tiler import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WHITE = 255
+_COMPILED = frozenset(map(np.dtype, ("=f4", "=f8")))
 _TABLES = 64  # of 64 KiB at most: 4 MiB
 
 
@@ -69,7 +71,13 @@ def every_value(dtype: np.dtype[Any]) -> NDArray[Any]:
 def look_up(table: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
     """Replace values of a type that `is_short` by a table's entries, which stand in the order of `every_value`."""
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return table.take(native.view(f"u{native.dtype.itemsize}"))
+    bits = native.view(f"u{native.dtype.itemsize}")
+    kernels = compiled.kernels()
+    if kernels is None or not bits.flags.c_contiguous:
+        return table.take(bits)
+    out = np.empty(bits.shape, np.uint8)
+    kernels.look_up(table, bits.reshape(-1), out.reshape(-1))
+    return out
 
 
 def _scale(low: float, high: float, top: int) -> float:
@@ -81,6 +89,11 @@ def _scale(low: float, high: float, top: int) -> float:
 
 
 def _computed(values: NDArray[Any], low: float, scale: float, top: int) -> NDArray[np.uint8]:
+    kernels = compiled.kernels()
+    if kernels is not None and values.dtype in _COMPILED and values.flags.c_contiguous:
+        out = np.empty(values.shape, np.uint8)
+        kernels.stretch(values.reshape(-1), float(low), scale, float(top), out.reshape(-1))
+        return out
     # What becomes of NaN, or of what overflows, is settled below and worth no warning.
     with np.errstate(invalid="ignore", over="ignore"):
         shades = values.astype(np.float64)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
+from compiled_loops import loops  # noqa: F401 - used by all tests
 from geozarr.errors import GridMismatchError
 from tiler.png import encode_colors, encode_palette
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from compiled_loops import loops  # noqa: F401 - used by all tests
 from geozarr.errors import ParameterError, UnsupportedError
 from tiler import stretch as stretch_module
 from tiler.block import Block
