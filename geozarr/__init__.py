@@ -2,7 +2,7 @@
 
 Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
 <- files <- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored chunks went
-through, and heap, the allocator of the C library.
+through, heap, the allocator of the C library, and hurry, which keeps work on an event loop from waiting.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms

@@ -13,17 +13,24 @@ import re
 import stat
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
+from geozarr import hurry
 from geozarr.answers import CutBodyError
 from geozarr.errors import LimitError
+from geozarr.hurry import NotAtHandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+CAN_TELL = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")  # what of a file is in memory
 # Names of what a put that was cut off leaves in a folder; obstore's own puts number theirs alike.
 _STAGED = re.compile(r".+#\d+")
 _TRIES = 100
+# Not to wait for a writer where somebody has put a pipe.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FETCHED = 2**20  # bytes at once
 
 
 def require_at_most(length: int, most: int | None) -> None:
@@ -63,10 +70,11 @@ def read(
         If the range begins behind its end, or it has become shorter meanwhile.
     LimitError
         If there are more bytes than `most`.
+    NotAtHandError
+        If this thread may not wait, and the disk would have to be.
     """
-    # Not to wait for a writer where somebody has put a pipe.
     try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        file = os.open(path, _READ)
     except FileNotFoundError:
         if beneath is not None and os.path.lexists(path):  # a link to nothing tells what there is not elsewhere
             require_beneath(os.path.realpath(path), beneath)
@@ -82,6 +90,8 @@ def read(
         if start >= status.st_size and (first or length):
             raise CutBodyError(f"nothing from byte {start} on of {status.st_size}")
         require_at_most(stop - start, most)
+        if hurry.is_hurrying():
+            return _in_memory(file, path, start, stop - start), status.st_size
         if start:
             os.lseek(file, start, os.SEEK_SET)
         data = os.read(file, stop - start)
@@ -93,6 +103,31 @@ def read(
         return data, status.st_size
     finally:
         os.close(file)
+
+
+def _in_memory(file: int, path: str, start: int, length: int) -> bytes:
+    """Read what the system has in its page cache."""
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(file, [buffer], start, os.RWF_NOWAIT)
+    except BlockingIOError:
+        count = 0
+    except OSError as error:  # file systems without it
+        raise NotAtHandError(is_for_good=error.errno in (errno.EOPNOTSUPP, errno.EINVAL)) from error
+    if count < length:
+        raise NotAtHandError(partial(_fetch, path, start, length))
+    return bytes(buffer)
+
+
+def _fetch(path: str, start: int, length: int) -> None:
+    """Have the system read a part of a file; what fails does so again for who asks next."""
+    with contextlib.suppress(OSError):
+        file = os.open(path, _READ)
+        try:
+            while length > 0 and (count := os.preadv(file, [bytearray(min(length, _FETCHED))], start)):
+                start, length = start + count, length - count
+        finally:
+            os.close(file)
 
 
 def require_beneath(place: str, folder: str) -> None:

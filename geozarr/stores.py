@@ -22,9 +22,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import HTTPStore, LocalStore, MemoryStore
 
-from geozarr import answers, files, targets
+from geozarr import answers, files, hurry, targets
 from geozarr.answers import CutBodyError
 from geozarr.errors import StoreError, UnsupportedError
+from geozarr.hurry import NotAtHandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -244,6 +245,7 @@ class ObjectStoreAdapter:
         self._retries = retries or (BUILDER if self.is_remote else ONCE)
         self._root = str(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
         self._beneath: str | None = None
+        self.can_hurry = self._root is not None and files.CAN_TELL
         self._opened_by = location if "://" in location else None
         self.location = location or self._root or type(store).__name__
 
@@ -276,9 +278,14 @@ class ObjectStoreAdapter:
     def get(
         self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
     ) -> Found | None:
-        """Read an object, or a range of it."""
+        """Read an object, or a range of it; raises `NotAtHandError` where this thread may not wait but must."""
+        if hurry.is_hurrying() and not self.can_hurry:
+            raise NotAtHandError
         try:
             return self._tried("get", key, self._getting(key, first=first, length=length, last=last, most=most))
+        except NotAtHandError as error:
+            self.can_hurry = not error.is_for_good
+            raise
         except FileNotFoundError:
             return None
 

@@ -13,7 +13,7 @@ PACKAGES = ("geozarr", "pyramids", "tiler", "conformance")
 # What each module of geozarr may import of geozarr; a module missing here fails the test, so it gets a place.
 GEOZARR_LAYERS = (
     ("geozarr.errors",),
-    ("geozarr.window", "geozarr.crs", "geozarr.codecs", "geozarr.heap"),
+    ("geozarr.window", "geozarr.crs", "geozarr.codecs", "geozarr.heap", "geozarr.hurry"),
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),

@@ -136,6 +136,10 @@ class Admission:
         """Number of renders that wait for a thread."""
         return sum(max(0, lane.flights - self.bounds.running) for lane in self._lanes.values())
 
+    def is_under_way(self, key: Hashable) -> bool:
+        """Tell whether some work waits or runs."""
+        return key in self._flights
+
     async def run(
         self,
         work: Callable[[], T],

@@ -12,7 +12,9 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from geozarr import hurry
 from geozarr.errors import ParameterError
+from geozarr.hurry import NotAtHandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -68,6 +70,8 @@ class BoundedCache(Generic[V]):
         ------
         BaseException
             Whatever `load` raises, in each of the threads that wait for it.
+        NotAtHandError
+            If this thread may not wait, and another one is at it.
         """
         with self._lock:
             kept = self._kept.get(key)
@@ -78,7 +82,7 @@ class BoundedCache(Generic[V]):
             if waited is None:
                 future = self._under_way[key] = Future()
         if waited is not None:
-            return waited.result()
+            return self._awaited(key, waited, load)
         try:
             value = load()
             size = self._size(value)
@@ -89,6 +93,15 @@ class BoundedCache(Generic[V]):
         self._finish(key, (value, size))
         future.set_result(value)
         return value
+
+    def _awaited(self, key: Hashable, waited: Future[V], load: Callable[[], V]) -> V:
+        """Return what another thread is loading, or load it where that one could not wait for it."""
+        if hurry.is_hurrying():
+            raise NotAtHandError
+        try:
+            return waited.result()
+        except NotAtHandError:
+            return self.get(key, load)
 
     def peek(self, key: Hashable) -> V | None:
         """Return the value of a key where it is kept, else None; never waits for what is under way."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.responses import Response
 
 from geozarr.errors import ChunkReadError, StoreError
+from geozarr.hurry import NotAtHandError, hurrying
 from tiler import meter
 from tiler.admission import Admission
 from tiler.http import has_it
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SOURCE = "tiler.source"  # key of a request's scope: what it was answered from, "cache", "chunks" or "store"
+_FETCHES = 8  # chunks that a quick answer may need, and pieces of a manifest
 _PROBE = 5.0  # seconds; whoever probes waits little longer
 
 
@@ -160,6 +162,25 @@ class Desk:
                 looks.add(look)
                 look.add_done_callback(looks.discard)
 
+    async def _made_here(
+        self, request: Request, dataset: str, answer: Answer
+    ) -> tuple[tuple[bytes, str], Spent] | None:
+        """Make an answer on the event loop; None where that would take long, or somebody is at it.
+
+        Threads only wait for the disk: at everything else they would be in each other's way.
+        """
+        for _ in range(_FETCHES):
+            if self.admission.is_under_way((dataset, answer.tag)) or not answer.is_quick():
+                return None
+            try:
+                with hurrying():
+                    return _measured(answer.make)
+            except NotAtHandError as missing:
+                if missing.fetch is None:
+                    return None
+                await self.run(request, dataset, ("fetch", answer.tag), missing.fetch)
+        return None
+
     async def respond(self, request: Request, dataset: str, answer: Answer) -> Response:
         """Send an answer, or say that the client has it."""
         tag = f'"{answer.tag}"'
@@ -169,7 +190,9 @@ class Desk:
             return Response(status_code=304, headers=headers)
         found = answer.made()
         if found is None:
-            drawn = await self.run(request, dataset, answer.tag, lambda: _measured(answer.make))
+            drawn = await self._made_here(request, dataset, answer)
+            if drawn is None:
+                drawn = await self.run(request, dataset, answer.tag, lambda: _measured(answer.make))
             found, spent = drawn
             request.scope[SOURCE] = "store" if spent.requests else "chunks"
             timing = f"cache;desc=miss, read;dur={spent.reading * 1000:.2f}, draw;dur={spent.drawing * 1000:.2f}"

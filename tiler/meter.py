@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from geozarr import hurry
+from geozarr.hurry import NotAtHandError
 from geozarr.stores import Stamped
 
 if TYPE_CHECKING:
@@ -124,13 +126,17 @@ class MeteredStore:
     def get(
         self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
     ) -> Found | None:
-        """Read an object, or a range of it."""
-        size, failed = 0, True
+        """Read an object, or a range of it; raises `NotAtHandError` where this thread may not wait but must."""
+        if hurry.is_hurrying() and not getattr(self._store, "can_hurry", False):
+            raise NotAtHandError
         try:
             found = self._store.get(key, first=first, length=length, last=last, most=most)
-            size, failed = 0 if found is None else len(found.data), False
-        finally:
-            self._tally.add(size, failed=failed)
+        except NotAtHandError:
+            raise  # it is asked for once more, and counted then
+        except BaseException:
+            self._tally.add(0, failed=True)
+            raise
+        self._tally.add(0 if found is None else len(found.data))
         return found
 
     def put(self, key: str, data: bytes, *, create: bool = False) -> bool:

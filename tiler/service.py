@@ -33,7 +33,7 @@ from tiler.place import Outline, crs_of
 from tiler.pyramid import read_pyramid
 from tiler.raw import RawStore
 from tiler.render import render
-from tiler.select import Tileset, own_tms
+from tiler.select import Tileset, Warp, own_tms
 from tiler.source import PyramidSource, ReadLimits, available_levels, empty_block
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ DEFAULT_TMS = "WebMercatorQuad"  # in which native pyramids are shown
 MAX_GROUPS = 16  # groups of a store inside each other
 DRAWING = "2"  # part of every tag: raised when the same request comes to draw other bytes
 NUMBERS = ("npy", "tif")  # formats of values, which need no colours
+_QUICK = ("png", "npy")  # formats that a tile is written in within a millisecond
 NOWHERE = (0.0, 0.0)  # size on the ground of cells where it does not matter
 _ENTRY_BYTES = 256  # what an entry of the tile cache costs beside its bytes
 
@@ -84,11 +85,14 @@ class Answer:
         Returns the bytes and their media type; raises as reading does.
     made : callable
         Returns them where they are at hand, else None; takes no time.
+    is_quick : callable
+        Tells whether making them takes a millisecond or two, where all that it needs is at hand.
     """
 
     tag: str
     make: Callable[[], tuple[bytes, str]]
     made: Callable[[], tuple[bytes, str] | None] = lambda: None
+    is_quick: Callable[[], bool] = lambda: False
 
 
 class Opened:
@@ -251,6 +255,11 @@ class Service:
             tms = tileset.tms
             return sampling.target(tms.matrix_grid(matrix_id).crop(tms.tile_window(matrix_id, row=row, col=col)))
 
+        def is_quick() -> bool:
+            if not (sampling.is_plain and image_format in _QUICK) or picture.is_computed or isinstance(choice, Warp):
+                return False
+            return opened.source.is_small(choice, picture.bands)
+
         if sampling.is_plain and picture.algorithm is None:
 
             def draw() -> tuple[bytes, str]:
@@ -263,7 +272,7 @@ class Service:
                 block = _computed_on(opened.source, picture, sampling, grid)
                 return render(block, picture, image_format, lambda: grid)
 
-        return Answer(tag_of(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key))
+        return Answer(tag_of(key), lambda: self._tiles.get(key, draw), lambda: self._tiles.peek(key), is_quick)
 
     def picture(
         self,

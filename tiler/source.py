@@ -64,6 +64,9 @@ class ReadLimits:
                 raise ParameterError(f"ReadLimits.{name}", found=getattr(self, name), expected="at least 1")
 
 
+_SMALL = ReadLimits(chunks=8, decoded_bytes=2**22, cells=2**18)  # a tile of 256 px and four bands, or of 512 and one
+
+
 class PyramidSource:
     """Reads one version of one pyramid. Safe to share among threads.
 
@@ -479,8 +482,18 @@ class PyramidSource:
         if excess is not None:
             raise excess
 
+    def is_small(self, choice: Copy, bands: Sequence[Band]) -> bool:
+        """Tell whether cells that are copied are read within a millisecond or two, where they are at hand."""
+        masks = [self._mask_band(band) for band in bands]
+        return self._excess(choice.level, [choice.window], bands, masks, _SMALL) is None
+
     def _excess(
-        self, level: int, windows: Sequence[Window], bands: Sequence[Band], masks: Sequence[Band | None]
+        self,
+        level: int,
+        windows: Sequence[Window],
+        bands: Sequence[Band],
+        masks: Sequence[Band | None],
+        limits: ReadLimits | None = None,
     ) -> LimitError | None:
         """Tell what is too much in reading some windows within a level, of bands and of what masks them."""
         cells = sum(window.size for window in windows) * len(bands)
@@ -490,10 +503,11 @@ class PyramidSource:
             count = _chunk_count(windows, array.storage.chunk_shape[-2:])
             chunks += count
             decoded += count * array.storage.chain.decoded_bytes
+        limits = limits or self._limits
         costs = (
-            ("cells of a read", self._limits.cells, cells),
-            ("chunks of a read", self._limits.chunks, chunks),
-            ("decoded bytes of a read", self._limits.decoded_bytes, decoded),
+            ("cells of a read", limits.cells, cells),
+            ("chunks of a read", limits.chunks, chunks),
+            ("decoded bytes of a read", limits.decoded_bytes, decoded),
         )
         return next(
             (LimitError(name, allowed=allowed, found=found) for name, allowed, found in costs if found > allowed), None

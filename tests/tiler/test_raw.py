@@ -122,7 +122,7 @@ def ask(app: Any, target: str) -> tuple[int, bytes]:
         "path": unquote(target),
         "raw_path": target.encode(),
         "query_string": b"",
-        "headers": [],
+        "headers": [(b"host", b"here")],
     }
     sent: list[Any] = []
 
