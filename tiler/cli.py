@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from tiler.service import Service
 
 
-HEAP = 64 * 2**20  # bytes of freed memory that are kept: the arrays of some tiles
+HEAP = 64 * 2**20  # bytes of freed memory that are kept in each arena: the arrays of some tiles
+ARENAS = 4  # threads seldom allocate at once: one alone runs Python
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -210,7 +211,7 @@ def make_app(
     logs.configure(settings.log_format)
     # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    heap.keep(HEAP)
+    heap.keep(HEAP, arenas=ARENAS)
     return create_app(settings, service, read=read, ledger=ledger)
 
 
