@@ -14,7 +14,8 @@ Layers, each importing only those before it:
 - place
 - parameters, body
 - axes, layers, ogc, wmts, legend, pages
-- service, reader
+- archive, service, reader
+- export
 - http, papers, routing
 - desk, alias
 - routes, document_routes, data_routes, processes, signals

@@ -15,17 +15,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlencode
 
 import click
 from rasterio.errors import NotGeoreferencedWarning
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geozarr import heap
-from geozarr.errors import GeoZarrError, ParameterError, StoreError
+from geozarr.errors import ChunkReadError, GeoZarrError, ParameterError, StoreError
 from tiler.config import Config, parse_pair, to_toml
 from tiler.settings import ALL, CHOICES, NOTHING, Dataset, Settings, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import FrameType
 
     from tiler.app import Application
@@ -34,6 +37,11 @@ if TYPE_CHECKING:
 
 HEAP = 64 * 2**20  # bytes of freed memory that are kept in each arena: the arrays of some tiles
 ARENAS = 4  # threads seldom allocate at once: one alone runs Python
+FORMATS = ("png", "webp", "jpg")
+_EXPORTED = (
+    *("variable", "rescale", "colormap_name", "sel", "parameters", "image_format", "min_zoom", "max_zoom", "bbox"),
+    *("attribution", "threads", "overwrite", "quiet"),
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +63,27 @@ ARENAS = 4  # threads seldom allocate at once: one alone runs Python
 @click.option(
     "--log-format", type=click.Choice(CHOICES["log_format"]), help="[default: auto, which is text on a terminal]"
 )
+@click.option(
+    "--export",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write the tiles of one STORE to a folder, or to a file that ends in .pmtiles, and stop.",
+)
+@click.option("--variable", multiple=True, help="What to export: as the parameters of a tile's address are.")
+@click.option("--rescale", multiple=True, metavar="MIN,MAX", help="The same.")
+@click.option("--colormap-name", help="The same.")
+@click.option("--sel", multiple=True, metavar="DIMENSION=VALUE", help="The same.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Any other of them.")
+@click.option(
+    "--format", "image_format", type=click.Choice(FORMATS), default="png", show_default=True, help="Of exported tiles."
+)
+@click.option("--min-zoom", type=int, help="Coarsest zoom to export. [default: that of the coarsest level]")
+@click.option("--max-zoom", type=int, help="Finest zoom to export. [default: that of the finest level]")
+@click.option("--bbox", metavar="W,S,E,N", help="Box to export, in degrees. [default: all]")
+@click.option("--attribution", default="", help="Whom maps of the export have to name.")
+@click.option("--threads", type=click.IntRange(1), help="Threads that draw the export. [default: one a core]")
+@click.option("--overwrite", is_flag=True, help="Replace another export. Anything else is never touched.")
+@click.option("--quiet", is_flag=True, help="Export without a word.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other setting; repeat for several.")
 @click.version_option(package_name="geozarr-pyramids")
 def main(
@@ -64,15 +93,20 @@ def main(
     *,
     print_config: bool,
     access_log: bool | None,
+    target: Path | None,
     **given: Any,
 ) -> None:
-    """Serve GeoZarr pyramids as map tiles.
+    """Serve GeoZarr pyramids as map tiles, or export them.
 
     STORE is a folder or URL, or name=folder. Without a name, the folder's own is used. The address of a map of
     each pyramid is printed. Settings are taken from the command line, before environment variables that start with
     GEOZARR_SERVE_, before the file.
+
+    Ends with 0; 2 where something is refused; of an export, 4 where the store or the target failed on the way (a folder
+    goes on where it was); 130 or 143 when it was stopped.
     """
     try:
+        picture = {name: given.pop(name) for name in _EXPORTED}
         asked = {name: value for name, value in given.items() if value is not None}
         if "base_url" in asked:
             asked["base_url"] = asked["base_url"].rstrip("/")
@@ -85,6 +119,9 @@ def main(
         settings = source.read()
         if print_config:
             click.echo(to_toml(settings), nl=False)
+            return
+        if target is not None:
+            _export(settings, target, picture)
             return
         with _listen(settings.host, settings.port) as listener:
             here = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
@@ -103,6 +140,62 @@ def _dataset(store: str) -> Dataset:
     if not cleaned:
         raise ParameterError("STORE", found=store, expected="name=folder, since the folder's name makes none")
     return Dataset(cleaned, store)
+
+
+def _export(settings: Settings, target: Path, given: Mapping[str, Any]) -> None:
+    """Export the tiles of the one dataset, with progress on a terminal."""
+    try:
+        from tiler import export, parameters  # noqa: PLC0415 - of the extra `serve`
+        from tiler.processes import end  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        _stop(f"{error.name} is missing: install the service with pip install 'geozarr-pyramids[serve]'")
+    pairs = [_parameter(text) for text in given["parameters"]]
+    for name in ("variable", "rescale", "colormap_name", "sel"):
+        texts = (given[name],) if isinstance(given[name], str) else given[name] or ()
+        pairs += [(name, text) for text in texts]
+    values = parameters.parse_query(urlencode(pairs).encode(), parameters.TILE)
+    options = export.Options(
+        parameters.parse_wish(values, expressions=True),  # whose command it is may compute what they like
+        parameters.parse_sampling(values, most=settings.max_side),
+        image_format=given["image_format"],
+        min_zoom=given["min_zoom"],
+        max_zoom=given["max_zoom"],
+        bounds=None if given["bbox"] is None else export.parse_box(given["bbox"]),
+        attribution=given["attribution"],
+        threads=given["threads"] or os.cpu_count() or 1,
+        is_overwriting=given["overwrite"],
+    )
+    heap.keep(HEAP, arenas=ARENAS)
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    signal.signal(signal.SIGTERM, _terminated)
+    console = Console(stderr=True, quiet=given["quiet"])
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("exporting")
+            report = export.export(
+                settings, target, options, listener=lambda now: bar.update(task, total=now.total, completed=now.done)
+            )
+    except (StoreError, ChunkReadError) as error:
+        _stop(_one_line(error), status=4)
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        is_told = isinstance(stopped, SystemExit)
+        _say(f"{'terminated' if is_told else 'stopped'}; a folder goes on where it was when it is exported again")
+        end(143 if is_told else 130)  # threads may wait for a store, and nobody for them
+    if not given["quiet"]:
+        kept = f", {report.kept:,} were there" if report.kept else ""
+        size = f"{report.size / 1e6:,.1f} MB"
+        click.echo(
+            f"exported  {target}: {report.written:,} tiles, {size}{kept}, {report.empty:,} without data left out"
+        )
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    """Read one `name=value` of a tile's address."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError("--parameter", found=text[:100], expected="NAME=VALUE")
+    return name, value
 
 
 def _in_url(host: str) -> str:
@@ -222,6 +315,10 @@ def _one_line(error: GeoZarrError) -> str:
     return ": ".join((str(error), *reason))
 
 
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    sys.exit(143)
+
+
 def _end(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
     sys.exit(0)
 
@@ -230,9 +327,13 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
     raise KeyboardInterrupt
 
 
-def _stop(message: str) -> NoReturn:
+def _stop(message: str, status: int = 2) -> NoReturn:
+    _say(message)
+    sys.exit(status)
+
+
+def _say(message: str) -> None:
     click.echo(f"geozarr-serve: {' '.join(message.split())}", err=True)
-    sys.exit(2)
 
 
 if __name__ == "__main__":
