@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
 import click
+from pyproj import network
 from rasterio.errors import NotGeoreferencedWarning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -105,6 +106,9 @@ def main(
     Ends with 0; 2 where something is refused; of an export, 4 where the store or the target failed on the way (a folder
     goes on where it was); 130 or 143 when it was stopped.
     """
+    # A CRS of a store makes nobody ask for grids, whatever the environment says: GDAL's PROJ, other processes, ours.
+    os.environ["PROJ_NETWORK"] = "OFF"
+    network.set_network_enabled(active=False)  # type: ignore[attr-defined] # documented, if not in a list of exports
     try:
         picture = {name: given.pop(name) for name in _EXPORTED}
         asked = {name: value for name, value in given.items() if value is not None}
