@@ -162,6 +162,7 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         known = parameters.LEGEND if is_image else parameters.PICTURE
         values = parameters.parse_query(query_of(request), known)
         wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
+        parameters.parse_sampling(values, most=desk.settings.max_side)  # which changes no colour, and yet is no noise
         drawing = parameters.parse_drawing(values) if is_image else None
 
         async def find(opened: Opened) -> Answer:
