@@ -79,7 +79,7 @@ def require_refused(place: Any, kind: str, caplog: pytest.LogCaptureFixture, *pa
             assert [item["id"] for item in collections] == ["good"]
 
 
-# Bombs: T4
+# Bombs are what T4 is about.
 
 
 def zstd_of_zeros(size: int, stated: int | None) -> bytes:
@@ -228,7 +228,7 @@ def test_t5_a_manifest_is_a_document_with_limits(caplog: pytest.LogCaptureFixtur
         require_refused(listed(one_level(), **{".build/b1/manifest.json": data}), kind, caplog, TILE)
 
 
-# Documents: T5
+# Documents are what T5 is about.
 
 
 def encoded(document: dict[str, Any]) -> bytes:
@@ -376,7 +376,7 @@ def test_t5_a_large_document_is_parsed_once_and_not_on_the_event_loop(monkeypatc
     assert all(name.startswith("render-") for name in threads)
 
 
-# Geometry: T6
+# Geometry is what T6 is about.
 
 TINY = (1e-300, 0.0, 0.0, 0.0, -1e-300, 0.0)
 NAMES8 = (*"abcdef", "y", "x")
@@ -540,7 +540,7 @@ def test_t6_a_set_of_the_store_may_have_tiles_as_large_as_any() -> None:
         assert client.get("/good/tiles/own/10/0/0.npy").status_code == 200
 
 
-# Codecs: T7
+# Codecs are what T7 is about.
 
 FOREIGN = [
     {"name": "pickle"},
@@ -625,7 +625,7 @@ def test_t7_each_codec_of_the_list_is_undone_by_a_function_of_its_own() -> None:
     assert {function.__module__ for function in codecs._UNPACK.values()} == {"geozarr.codecs"}
 
 
-# Names: T8
+# Names are what T8 is about.
 
 OUTSIDE = ("..", ".", "", "a/..", "../..", "/etc", "a\\b", "..\\..", "a\0b", "a\nb", "\x7f", "\ud800", "C:", "x" * 300)
 
@@ -698,7 +698,7 @@ def test_t8_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, caplog: pyt
         assert client.get("/linked/info").status_code == 200
 
 
-# Texts: T18
+# Texts are what T18 is about.
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = f"{SCRIPT}'\"&]]><!--\r\nSet-Cookie: a=b\r\n\r\n\x1b[31m\x00\x85\u2028\u202e\ud800"
@@ -782,7 +782,7 @@ def test_t18_an_error_about_a_nasty_text_stays_on_its_line(caplog: pytest.LogCap
         assert logging.Formatter().format(record).isprintable()
 
 
-# CRS: T22
+# CRS are what T22 is about.
 
 DEEP = "PROJCRS[" * 8000
 GRIDS = "+proj=longlat +ellps=bessel +nadgrids=/etc/passwd +type=crs"
@@ -850,7 +850,7 @@ def test_t22_a_crs_that_gdal_does_not_read_is_no_bug(caplog: pytest.LogCaptureFi
     assert "a bug" not in caplog.text
 
 
-# Whatever else
+# All of it at random.
 
 
 VALUES = [
