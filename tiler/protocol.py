@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ ANSWER_SECONDS = 20.0  # between two looks at an answer that fills the buffers
 ANSWER_BYTES = 20 * 2**10  # that the client must have taken in between: 1 kB/s, slower than any telephone
 LINGER_SECONDS = 0.3  # for a request that is on its way to a server that stops
 HEAD_BYTES = 16 * 2**10  # request line and headers
+_VERSIONS = ("1.0", "1.1")  # the parser knows 0.9 and 2.0 too, whose messages are others
 _SLICE = 4096  # fed at once: the size of a head is known to that
 
 
@@ -82,6 +84,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to answer."""
         self._is_in_head = False
         self._stop_head_timer()
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            raise HttpParserError(f"HTTP/{version}")  # which is answered with 400, as all that is no request
         super().on_headers_complete()
         if self._is_last and self.cycle is not None:
             self.cycle.keep_alive = False
