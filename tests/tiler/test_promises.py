@@ -28,6 +28,7 @@ from builds import FakeSource, scene
 from hostile import Objects
 from tiler import parameters
 from tiler.app import create_app
+from tiler.catalog import Catalog
 from tiler.settings import Dataset, Settings
 
 if TYPE_CHECKING:
@@ -420,7 +421,14 @@ def test_t19_a_store_that_lies_is_502_and_never_a_hole_or_a_wrong_pixel(
 # A pyramid that is rebuilt is what T20 is about.
 
 
-def test_t20_a_pyramid_that_is_rebuilt_is_served_within_the_refresh_time_and_never_in_parts(tmp_path: Path) -> None:
+def test_t20_a_pyramid_that_is_rebuilt_is_served_within_the_refresh_time_and_never_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = Catalog.look
+    monkeypatch.setattr(
+        Catalog, "look", lambda *asked: (looks.append(threading.current_thread().name), look(*asked))[1]
+    )
     refresh, place = 1, tmp_path / "p"
     pyramids.build(flat(100), place, tms="native", chunk=64, levels=2)
     tiles = [
@@ -461,3 +469,5 @@ def test_t20_a_pyramid_that_is_rebuilt_is_served_within_the_refresh_time_and_nev
     first, second = published
     assert all(values == {200} for begun, _, values, _ in seen if first + late < begun < first + 2 * refresh)
     assert all(values == {50} for begun, _, values, _ in seen if begun > second + late)
+    assert len(looks) >= 4
+    assert not any(name.startswith("render-") for name in looks)  # no request has waited for one
