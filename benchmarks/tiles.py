@@ -55,6 +55,7 @@ CONNECTIONS = 4
 SIDE, QUICK_SIDE = 16_384, 2_048  # rows of the inputs
 SECONDS, QUICK_SECONDS = 10.0, 2.0  # that a pass lasts, unless all tiles have been asked for before
 WARM_UP = 40  # requests before the clock: libraries load, kernels compile
+PAUSE = 2.0  # seconds after these, for what a server loads in the background
 VERIFIED = 12  # pictures that are compared
 WARMING = 120.0  # seconds that these may take
 SAMPLE = 0.5  # seconds between two looks at the memory of a server
@@ -107,7 +108,7 @@ class Server:
     environment : str
         See `environments.python_of`.
     command : callable
-        Arguments after the interpreter, from the data and the port; one process, as by default.
+        Arguments after the interpreter, from the data, the port and the number of processes.
     path : callable
         Path and query of a tile, from the data, (z, x, y) and the name of a colormap.
     environ : callable
@@ -118,7 +119,7 @@ class Server:
 
     name: str
     environment: str
-    command: Callable[[Data, int], list[str]]
+    command: Callable[[Data, int, int], list[str]]
     path: Callable[[Data, tuple[int, int, int], str], str]
     environ: Callable[[Data], dict[str, str]] = lambda _: {}
     cases: tuple[str, ...] = ("elevation", "rgb")
@@ -154,17 +155,18 @@ def _look(data: Data, colormap: str) -> str:
     return f"rescale={data.low:g},{data.high:g}&colormap_name={colormap}"
 
 
-def _uvicorn(application: str) -> Callable[[Data, int], list[str]]:
-    def command(_: Data, port: int) -> list[str]:
+def _uvicorn(application: str) -> Callable[[Data, int, int], list[str]]:
+    def command(_: Data, port: int, workers: int) -> list[str]:
         folder = str(HERE / "contenders")
         words = ["-m", "uvicorn", application, "--app-dir", folder, "--port", str(port)]
+        words += ["--workers", str(workers)]
         return [*words, "--log-level", "warning", "--no-access-log"]
 
     return command
 
 
-def _serve(data: Data, port: int) -> list[str]:
-    return ["-m", "tiler.cli", f"{data.name}={data.pyramid}", "--port", str(port)]
+def _serve(data: Data, port: int, workers: int) -> list[str]:
+    return ["-m", "tiler.cli", f"{data.name}={data.pyramid}", "--port", str(port), "--workers", str(workers)]
 
 
 # What GDAL's documentation of its virtual file systems and TiTiler's of its settings ask for.
@@ -236,7 +238,7 @@ def ask(port: int, paths: Sequence[str], seconds: float) -> dict[str, Any]:
     return answer
 
 
-def serve_once(server: Server, data: Data, settings: Settings, number: int) -> dict[str, Any]:
+def serve_once(server: Server, data: Data, settings: Settings, number: int, workers: int) -> dict[str, Any]:
     """Start a server, and ask it in three passes.
 
     Raises
@@ -250,13 +252,14 @@ def serve_once(server: Server, data: Data, settings: Settings, number: int) -> d
     found: dict[str, Any] = {"passes": {}}
     python = environments.python_of(server.environment, settings.cache / "environments")
     port = servers.free_port()
-    command = [str(python), *server.command(data, port)]
+    command = [str(python), *server.command(data, port, workers)]
     url = f"http://127.0.0.1:{port}{server.path(data, spare[0], COLORMAPS[0])}"
     begun = time.perf_counter()
     with servers.up(command, url, server.environ(data)) as pid:
         found["start_seconds"] = time.perf_counter() - begun  # until it has answered the first tile
         watch = measure.Watch(pid, sample=SAMPLE)
         ask(port, [server.path(data, tile, colormap) for tile in spare for colormap in COLORMAPS], WARMING)
+        time.sleep(PAUSE)
         for name, colormap in zip(PASSES, (COLORMAPS[0], COLORMAPS[1], COLORMAPS[1]), strict=True):
             answer = ask(port, [server.path(data, tile, colormap) for tile in tiles], seconds)
             times = sorted(answer.pop("times"))
@@ -274,7 +277,7 @@ def _picture(port: int, path: str) -> Any:
         return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGBA"), np.int16)
 
 
-def run_case(name: str, settings: Settings) -> list[dict[str, Any]]:
+def run_case(name: str, settings: Settings, workers: int) -> list[dict[str, Any]]:
     """Ask all servers of a case, round after round."""
     print(f"\n{name}: making the data", flush=True)
     data = make_data(name, settings)
@@ -286,7 +289,7 @@ def run_case(name: str, settings: Settings) -> list[dict[str, Any]]:
                 continue
             print(f"  round {number + 1}, {server.name} ... ", end="", flush=True)
             try:
-                found = serve_once(server, data, settings, number)
+                found = serve_once(server, data, settings, number, workers)
             except Failure as failure:
                 failed[server.name] = failure.reason
                 print(f"failed: {failure.reason}", flush=True)
@@ -385,15 +388,21 @@ def main() -> None:
     quick = "small inputs, two seconds a pass, one round"
     parser = settings_module.parser("tiles", "Measure servers of tiles.", quick=quick, rounds=ROUNDS)
     parser.add_argument("case", nargs="*", choices=[[], "elevation", "rgb"], help="only these; by default all")
+    parser.add_argument("--workers", type=int, default=1, help="processes of each server; by default one, as they have")
     chosen = parser.parse_args()
     settings = Settings(**settings_module.common(chosen, rounds=ROUNDS))
     settings.outputs.mkdir(parents=True, exist_ok=True)
-    records = [record for name in chosen.case or ("elevation", "rgb") for record in run_case(name, settings)]
+    records = [
+        record for name in chosen.case or ("elevation", "rgb") for record in run_case(name, settings, chosen.workers)
+    ]
+    print("\n" + table(records))
+    if chosen.case or chosen.workers > 1:
+        print("\nnot written: a part, or another number of processes")
+        return
     settings.results.mkdir(parents=True, exist_ok=True)
     path = settings.results / RESULTS
     document = settings_module.about(settings, "tiles") | {"records": records}
     path.write_text(json.dumps(document, indent=1) + "\n")
-    print("\n" + table(records))
     print(f"\nwritten: {path}")
 
 

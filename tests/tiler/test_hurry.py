@@ -196,8 +196,7 @@ def test_a_remote_store_is_read_by_threads_and_what_came_of_it_drawn_on_the_loop
     assert drawers == ["render-count", "loop"]
 
 
-def test_a_remote_store_that_stalls_holds_up_no_tile_that_is_at_hand(stores: dict[str, Any]) -> None:
-    """T12: the event loop goes on beside it."""
+def test_t12_a_store_that_stalls_holds_up_no_tile_that_is_at_hand(stores: dict[str, Any]) -> None:
     with GatedStore(stores["count"].path) as store, serving(store.url) as client, ThreadPoolExecutor(1) as pool:
         store.gate.set()
         assert client.get(TILES[0]).status_code == 200
