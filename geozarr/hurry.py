@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
 
 
 class NotAtHandError(Exception):
@@ -30,6 +33,35 @@ class NotAtHandError(Exception):
         self.fetch = fetch
         self.is_for_good = is_for_good
         super().__init__("not at hand")
+
+
+def each(works: Iterable[Callable[[], T]]) -> list[T]:
+    """Do some works, one after the other; in a hurry, tell at once of all that would have to be waited for.
+
+    Raises
+    ------
+    NotAtHandError
+        If this thread may not wait. Its `fetch` waits for what all of them lack.
+    """
+    if not is_hurrying():
+        return [work() for work in works]
+    done: list[T] = []
+    missing: list[Callable[[], None]] = []
+    for work in works:
+        try:
+            done.append(work())
+        except NotAtHandError as error:
+            if error.fetch is None:
+                raise
+            missing.append(error.fetch)
+    if missing:
+        raise NotAtHandError(partial(_do, missing))
+    return done
+
+
+def _do(works: Iterable[Callable[[], None]]) -> None:
+    for work in works:
+        work()
 
 
 class _Here(threading.local):

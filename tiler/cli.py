@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
 import click
+from numcodecs import blosc
 from pyproj import network
 from rasterio.errors import NotGeoreferencedWarning
 from rich.console import Console
@@ -169,8 +170,7 @@ def _export(settings: Settings, target: Path, given: Mapping[str, Any]) -> None:
         threads=given["threads"] or os.cpu_count() or 1,
         is_overwriting=given["overwrite"],
     )
-    heap.keep(HEAP, arenas=ARENAS)
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    _own_process()
     signal.signal(signal.SIGTERM, _terminated)
     console = Console(stderr=True, quiet=given["quiet"])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -306,10 +306,17 @@ def make_app(
     from tiler.app import create_app  # noqa: PLC0415 - the same
 
     logs.configure(settings.log_format)
+    _own_process()
+    return create_app(settings, service, read=read, ledger=ledger)
+
+
+def _own_process() -> None:
+    """Settle what libraries do in all of a process, which is ours."""
+    heap.keep(HEAP, arenas=ARENAS)
+    # Only the event loop would be given them: to wait for other threads there costs more than they save on one chunk.
+    blosc.use_threads = False
     # rasterio silences this warning of its own while it wraps an array, but not when another thread does so meanwhile.
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    heap.keep(HEAP, arenas=ARENAS)
-    return create_app(settings, service, read=read, ledger=ledger)
 
 
 def _one_line(error: GeoZarrError) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_QUERY = 4096  # bytes
 MAX_PARAMETERS = 32
+_QUERIES = 256  # of tiles, that are kept; each has some kilobytes at most
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # ten digits hold every row of the 30 zoom levels that are served
 _SCALES = ("1x", "2x", "3x", "4x")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -162,6 +164,26 @@ def parse_query(query: bytes, allowed: tuple[Parameter, ...] = ()) -> dict[str, 
             raise ParameterError(name, found="more than one value", expected="one value")
         values[name] = (*values.get(name, ()), value)
     return values
+
+
+@lru_cache(maxsize=_QUERIES)
+def parse_tile_query(query: bytes, *, most: int, scale: int, expressions: bool) -> tuple[Wish, Sampling]:
+    """Read the query string of a tile; kept, since all tiles of a map have the same.
+
+    Parameters
+    ----------
+    query : bytes
+        As it came.
+    most, scale, expressions : int, int, bool
+        As `parse_sampling` and `parse_wish` have them.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        As these and `parse_query` do; what is refused is not kept.
+    """
+    values = parse_query(query, TILE)
+    return parse_wish(values, expressions=expressions), parse_sampling(values, most=most, scale=scale)
 
 
 def parse_pairs(query: bytes) -> list[tuple[str, str]]:

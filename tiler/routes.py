@@ -16,9 +16,8 @@ from tiler.http import Asked, stored_response
 from tiler.routing import HTML, PICTURES, add_route, query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiler.desk import Desk
+    from tiler.picture import Wish
     from tiler.sampling import Sampling
     from tiler.service import Answer, Opened
 
@@ -32,11 +31,13 @@ _PAGE_POLICY = (
 
 async def draw_tile(desk: Desk, request: Request, dataset: str, tms: str, z: str, x: str, y: str) -> Response:
     """Answer with a map tile; `x` is the column, and `y` the row with the scale and format that may follow it."""
-    values = parameters.parse_query(query_of(request), parameters.TILE)
     row, scale, image_format = parameters.parse_row(y)
-    sampling = parameters.parse_sampling(values, most=desk.settings.max_side, scale=scale)
+    settings = desk.settings
+    wish, sampling = parameters.parse_tile_query(
+        query_of(request), most=settings.max_side, scale=scale, expressions=settings.expressions
+    )
     place = (z, row, parameters.parse_whole("x", x))
-    return await _draw(desk, request, dataset, tms, place, image_format, values, sampling)
+    return await _draw(desk, request, dataset, tms, place, image_format, wish, sampling)
 
 
 async def _draw(
@@ -46,10 +47,9 @@ async def _draw(
     tms: str,
     place: tuple[str, int, int],
     image_format: str | None,
-    values: Mapping[str, tuple[str, ...]],
+    wish: Wish,
     sampling: Sampling,
 ) -> Response:
-    wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
     z, row, col = place
 
     async def find(opened: Opened) -> Answer:
@@ -103,8 +103,9 @@ def add_routes(api: FastAPI, desk: Desk) -> None:
         values = parameters.parse_query(query_of(request), parameters.OGC_TILE)
         place = (z, parameters.parse_whole("tileRow", row), parameters.parse_whole("tileCol", col))
         image_format = parameters.parse_format(values["f"][0]) if "f" in values else None
+        wish = parameters.parse_wish(values, expressions=desk.settings.expressions)
         sampling = parameters.parse_sampling(values, most=desk.settings.max_side)
-        return await _draw(desk, request, dataset, tms, place, image_format, values, sampling)
+        return await _draw(desk, request, dataset, tms, place, image_format, wish, sampling)
 
     async def malformed_tile(request: Request, dataset: str, tms: str) -> Response:  # noqa: ARG001 - of the route
         """Refuse the address of a tile that is not z/x/y."""

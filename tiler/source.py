@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geozarr import hurry
 from geozarr.errors import LimitError, ParameterError, UnknownNameError
 from geozarr.window import Window
 from tiler import dimensions, footprint, projection, resample, select
@@ -186,7 +188,9 @@ class PyramidSource:
         self._require_affordable(level, [inside], bands, masks)
         if inside.is_empty:
             return empty_block(window.shape, bands)
-        read = [self._read_valid(level, inside, band, partner) for band, partner in zip(bands, masks, strict=True)]
+        read = hurry.each(
+            partial(self._read_valid, level, inside, band, partner) for band, partner in zip(bands, masks, strict=True)
+        )
         if inside == window:
             values = [cells.astype(_common_dtype(bands), copy=False) for cells, _ in read]
             return Block(_stacked(values), _stacked([valid for _, valid in read]))
@@ -521,6 +525,10 @@ def _windows(choice: Warp) -> list[Window]:
 def _chunk_count(windows: Sequence[Window], shape: tuple[int, ...]) -> int:
     """Chunks that some windows of the same rows touch, each counted once."""
     height, width = shape
+    if len(windows) == 1 and not windows[0].is_empty:  # as of each tile of the pyramid's own set
+        window = windows[0]
+        rows = -(-window.row_stop // height) - window.row // height
+        return rows * (-(-window.col_stop // width) - window.col // width)
     around = sorted((window.align(height=height, width=width) for window in windows), key=lambda window: window.col)
     cols, reached = 0, around[0].col if around else 0
     for window in around:

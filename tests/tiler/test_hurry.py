@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from geozarr.errors import StoreError
 from geozarr.hurry import NotAtHandError, hurrying
 from geozarr.stores import Found, ObjectStoreAdapter
 from tiler import service as service_module
+from tiler.admission import Admission
 from tiler.app import create_app
 from tiler.cache import BoundedCache
 from tiler.meter import Tally, metered
@@ -299,6 +301,57 @@ def test_only_stores_that_know_of_it_are_asked_in_a_hurry_and_requests_are_count
             with pytest.raises(StoreError):
                 local.get("a/b")
         assert (tally.requests, tally.failures, tally.bytes) == (4, 1, 4)
+
+
+def test_works_in_a_hurry_tell_at_once_what_all_of_them_wait_for() -> None:
+    fetched: list[int] = []
+
+    def absent(number: int) -> int:
+        if hurry.is_hurrying() and number not in fetched:
+            raise NotAtHandError(lambda: fetched.append(number))
+        return number
+
+    def works(*numbers: int) -> list[Callable[[], int]]:
+        return [partial(absent, number) for number in numbers]
+
+    assert hurry.each(works(1, 2)) == [1, 2]
+    with hurrying():
+        with pytest.raises(NotAtHandError) as caught:
+            hurry.each(works(1, 2, 3))
+        assert caught.value.fetch is not None
+        assert fetched == []
+        caught.value.fetch()
+        assert fetched == [1, 2, 3]
+        assert hurry.each(works(1, 2, 3)) == [1, 2, 3]
+
+        def remote() -> int:
+            raise NotAtHandError
+
+        with pytest.raises(NotAtHandError) as caught:
+            hurry.each([*works(4), remote])
+        assert caught.value.fetch is None  # nothing can be fetched that would suffice
+
+
+@needs_nowait
+def test_all_bands_that_are_not_in_memory_are_fetched_at_once(
+    stores: dict[str, Any], drawers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(stores["colour"].path, "colour") as client:
+        plain = client.get(TILE.format("colour") + ".png").content
+    jobs: list[Any] = []
+    run = Admission.run
+
+    async def counted(self: Admission, work: Any, **options: Any) -> Any:
+        jobs.append(options["key"][1][0])
+        return await run(self, work, **options)
+
+    with serving(stores["colour"].path, "colour") as client:
+        monkeypatch.setattr(Admission, "run", counted)
+        fetched = absent(monkeypatch, eagain, most=3)
+        assert client.get(TILE.format("colour") + ".png").content == plain
+    assert len(fetched) == 3
+    assert jobs.count("fetch") == 1
+    assert drawers == ["loop", "loop"]
 
 
 def test_hurry_is_of_one_thread_and_ends() -> None:
