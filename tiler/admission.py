@@ -185,7 +185,8 @@ class Admission:
             flight = self._start(work, lane, key, client)
         flight.users += 1
         watch = None
-        if gone is not None and not flight.work.running():
+        # Where a thread is free the work begins at once, and who leaves would take nothing along.
+        if gone is not None and self._is_full(lane) and not flight.work.running():
             watch = asyncio.ensure_future(gone())
         try:
             async with asyncio.timeout(self.bounds.seconds):
@@ -205,6 +206,11 @@ class Admission:
             flight.users -= 1
             if flight.users == 0:
                 flight.work.cancel()  # does nothing once it has begun
+
+    def _is_full(self, name: str) -> bool:
+        """Tell whether what comes to a lane now has to wait; one that is let go of takes nothing more."""
+        lane = self._lanes.get(name)
+        return lane is None or lane.flights > self.bounds.running
 
     def _start(self, work: Callable[[], Any], name: str, key: Hashable, client: str) -> _Flight:
         lane = self._lanes.get(name)

@@ -191,6 +191,30 @@ def test_t14_work_that_waits_is_dropped_with_its_client_and_work_that_runs_ends(
     run(test, running=1, waiting=8)
 
 
+def test_nobody_is_watched_whose_work_begins_at_once() -> None:
+    """It goes on to its end in any case, and to watch costs more than to find out too late."""
+
+    async def test(admission: Admission) -> None:
+        watched: list[str] = []
+
+        async def gone() -> None:
+            watched.append("watched")
+            await asyncio.Event().wait()
+
+        gates = [Gate(), Gate(), Gate()]
+        tasks = [start(admission, gates[0], 0, gone=gone), start(admission, gates[1], 1, gone=gone)]
+        await submitted()
+        assert watched == []
+        tasks.append(start(admission, gates[2], 2, gone=gone))  # of three, two run
+        await submitted()
+        assert watched == ["watched"]
+        for gate in gates:
+            gate.open()
+        await asyncio.gather(*tasks)
+
+    run(test, running=2)
+
+
 def test_t14_work_stays_while_one_of_its_clients_does() -> None:
     async def test(admission: Admission) -> None:
         left = asyncio.Event()

@@ -458,7 +458,7 @@ def test_a_bug_is_500_without_a_trace(client: TestClient, monkeypatch: pytest.Mo
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("tiler.parameters.parse_wish", fail)
+    monkeypatch.setattr("tiler.parameters.parse_tile_query", fail)
     response = client.get(f"/count/{TILES}/10/{COL}/{ROW}")
     assert response.status_code == 500
     assert response.headers["cache-control"] == "no-store"
