@@ -13,7 +13,8 @@ import re
 import stat
 import sys
 import threading
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geozarr import hurry
@@ -113,10 +114,24 @@ def _in_memory(file: int, path: str, start: int, length: int) -> bytes:
     except BlockingIOError:
         count = 0
     except OSError as error:  # file systems without it
-        raise NotAtHandError(is_for_good=error.errno in (errno.EOPNOTSUPP, errno.EINVAL)) from error
+        if not _is_of_memory(os.fstat(file).st_dev):
+            raise NotAtHandError(is_for_good=error.errno in (errno.EOPNOTSUPP, errno.EINVAL)) from error
+        count = os.preadv(file, [buffer], start)
     if count < length:
         raise NotAtHandError(partial(_fetch, path, start, length))
     return bytes(buffer)
+
+
+@lru_cache(maxsize=64)
+def _is_of_memory(device: int) -> bool:
+    """Tell whether a device is a file system that has no disk, by `proc_pid_mountinfo(5)`."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    kinds = {line.partition(" - ")[2].split(" ", 1)[0] for line in lines if line.split(" ", 3)[2] == number}
+    return bool(kinds) and kinds <= {"tmpfs", "ramfs"}
 
 
 def _fetch(path: str, start: int, length: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import obstore
 import pytest
@@ -14,10 +15,8 @@ from obstore.store import LocalStore
 from geozarr import files
 from geozarr.answers import CutBodyError
 from geozarr.errors import LimitError, StoreError
+from geozarr.hurry import hurrying
 from geozarr.stores import Found, ObjectStoreAdapter
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DATA = bytes(range(100))
 
@@ -51,6 +50,19 @@ def test_a_range_is_what_obstore_gives(folder: Path, wanted: dict[str, int]) -> 
         assert isinstance(caught.value.__cause__, CutBodyError)
         return
     assert ObjectStoreAdapter(LocalStore(folder)).get("object", **wanted) == Found(expected, len(DATA))
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no file system of memory")
+def test_a_file_system_of_memory_has_all_at_hand() -> None:
+    """It does not tell so itself: tmpfs knows no RWF_NOWAIT."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name, hurrying():
+        (Path(name) / "object").write_bytes(DATA)
+        assert ObjectStoreAdapter(LocalStore(name)).get("object", first=3, length=5) == Found(DATA[3:8], 100)
+
+
+def test_other_file_systems_are_not_taken_for_memory() -> None:
+    assert not files._is_of_memory(os.stat("/proc").st_dev)  # noqa: PTH116
+    assert not files._is_of_memory(os.makedev(4000, 4000))
 
 
 def test_an_empty_file_is_an_empty_object(folder: Path) -> None:
