@@ -92,7 +92,7 @@ def read(
             raise CutBodyError(f"nothing from byte {start} on of {status.st_size}")
         require_at_most(stop - start, most)
         if hurry.is_hurrying():
-            return _in_memory(file, path, start, stop - start), status.st_size
+            return _in_memory(file, path, start, stop - start, status.st_dev), status.st_size
         if start:
             os.lseek(file, start, os.SEEK_SET)
         data = os.read(file, stop - start)
@@ -106,17 +106,16 @@ def read(
         os.close(file)
 
 
-def _in_memory(file: int, path: str, start: int, length: int) -> bytes:
+def _in_memory(file: int, path: str, start: int, length: int, device: int) -> bytes:
     """Read what the system has in its page cache."""
     buffer = bytearray(length)
+    flags = 0 if _is_of_memory(device) else os.RWF_NOWAIT  # which tmpfs does not know
     try:
-        count = os.preadv(file, [buffer], start, os.RWF_NOWAIT)
+        count = os.preadv(file, [buffer], start, flags)
     except BlockingIOError:
         count = 0
     except OSError as error:  # file systems without it
-        if not _is_of_memory(os.fstat(file).st_dev):
-            raise NotAtHandError(is_for_good=error.errno in (errno.EOPNOTSUPP, errno.EINVAL)) from error
-        count = os.preadv(file, [buffer], start)
+        raise NotAtHandError(is_for_good=error.errno in (errno.EOPNOTSUPP, errno.EINVAL)) from error
     if count < length:
         raise NotAtHandError(partial(_fetch, path, start, length))
     return bytes(buffer)

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from geozarr import heap
 from geozarr.errors import ChunkReadError, GeoZarrError, ParameterError, StoreError
 from tiler.config import Config, parse_pair, to_toml
-from tiler.settings import ALL, CHOICES, NOTHING, Dataset, Settings, check
+from tiler.settings import ALL, CHOICES, EXPORTED, NOTHING, Dataset, Settings, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 HEAP = 64 * 2**20  # bytes of freed memory that are kept in each arena: the arrays of some tiles
 ARENAS = 4  # threads seldom allocate at once: one alone runs Python
-FORMATS = ("png", "webp", "jpg")
 _EXPORTED = (
     *("variable", "rescale", "colormap_name", "sel", "parameters", "image_format", "min_zoom", "max_zoom", "bbox"),
     *("attribution", "threads", "overwrite", "quiet"),
@@ -77,7 +76,7 @@ _EXPORTED = (
 @click.option("--sel", multiple=True, metavar="DIMENSION=VALUE", help="The same.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Any other of them.")
 @click.option(
-    "--format", "image_format", type=click.Choice(FORMATS), default="png", show_default=True, help="Of exported tiles."
+    "--format", "image_format", type=click.Choice(EXPORTED), default="png", show_default=True, help="Of exported tiles."
 )
 @click.option("--min-zoom", type=int, help="Coarsest zoom to export. [default: that of the coarsest level]")
 @click.option("--max-zoom", type=int, help="Finest zoom to export. [default: that of the finest level]")

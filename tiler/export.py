@@ -33,6 +33,7 @@ from tiler.chunks import chunk_cache
 from tiler.picture import Wish
 from tiler.sampling import Sampling
 from tiler.service import DEFAULT_TMS, DRAWING, Opened, Service
+from tiler.settings import EXPORTED
 from tiler.source import PyramidSource, ReadLimits
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from tiler.select import Copy, Tileset, Warp
     from tiler.settings import Settings
 
-FORMATS = ("png", "webp", "jpg")  # the command's too, which must not load this to show its help
 SUFFIX = ".pmtiles"
 STAMP = ".geozarr-export.json"
 _AHEAD = 4  # tiles a thread that are drawn before they can be written
@@ -64,7 +64,7 @@ class Options:
     sampling : Sampling
         How to sample it.
     image_format : str
-        One of `FORMATS`.
+        One of `tiler.settings.EXPORTED`.
     min_zoom, max_zoom : int, optional
         By default those of the coarsest and the finest level.
     bounds : Bounds, optional
@@ -93,8 +93,8 @@ class Options:
     is_overwriting: bool = False
 
     def __post_init__(self) -> None:
-        if self.image_format not in FORMATS:
-            raise ParameterError("format", found=self.image_format, expected=f"one of {', '.join(FORMATS)}")
+        if self.image_format not in EXPORTED:
+            raise ParameterError("format", found=self.image_format, expected=f"one of {', '.join(EXPORTED)}")
         if self.threads < 1:
             raise ParameterError("threads", found=self.threads, expected="at least 1")
         box = self.bounds

@@ -55,6 +55,7 @@ WHOLE = {
     "document_depth": (8, 256),
     "document_nodes": (1, 100_000),
 }
+EXPORTED = ("png", "webp", "jpg")  # formats of tiles that are written to files
 BOOLEAN = frozenset(("expose_zarr", "expressions", "metrics"))
 
 

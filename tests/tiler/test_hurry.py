@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from gated import GatedStore
-from geozarr import hurry
+from geozarr import files, hurry
 from geozarr.errors import StoreError
 from geozarr.hurry import NotAtHandError, hurrying
 from geozarr.stores import Found, ObjectStoreAdapter
@@ -43,6 +43,7 @@ def resident(monkeypatch: pytest.MonkeyPatch) -> None:
     """All files are in memory, whatever this machine does with them and wherever its temporary folder is."""
     preadv = os.preadv
     monkeypatch.setattr(os, "preadv", lambda file, buffers, offset, _=0: preadv(file, buffers, offset))
+    monkeypatch.setattr(files, "_is_of_memory", lambda _: False)
 
 
 @pytest.fixture
