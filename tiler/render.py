@@ -157,7 +157,7 @@ def to_bytes(block: Block, ranges: tuple[tuple[float, float], ...]) -> NDArray[n
     """
     if not ranges:
         return block.values.astype(np.uint8, copy=False)
-    if len(ranges) == 1:
+    if len(set(ranges)) == 1:  # in one go, and nothing is put together
         return stretch(block.values, *ranges[0])
     return np.stack([stretch(values, *ends) for values, ends in zip(block.values, ranges, strict=True)])
 
