@@ -158,6 +158,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
         "native": (native, one(native, "uint16", 0)),
         "colour": (mercator, bands),
         "bare": (mercator, bare),
+        "void": (mercator, {"height": Variable(np.full(shape, np.nan, np.float32), float("nan"))}),
     }
     found = {
         name: Scene(write_pyramid(folder / f"{name}.zarr", layout, variables), layout.finest.grid)
@@ -720,7 +721,20 @@ def test_ranges_start_from_statistics_and_go_back_to_them(browser: Browser, scen
     browser.click("#reset")
     assert_colours(browser.picture(), at, lambda row, col: GREY[values[row, col]])
     assert browser.text("#status") == ""
-    browser.open("/bare/map")
+
+
+@needs_browser
+def test_ranges_start_from_a_look_where_the_store_has_no_statistics(browser: Browser, scenes: dict[str, Scene]) -> None:
+    at = shown(scenes, "bare")
+    browser.open(at.path)
+    values = blocks(at.scene.grid.shape).astype(float)
+    low, high = np.percentile(values, (2, 98))
+    assert [float(end) for end in browser.driver.execute_script("return [low.value, high.value]")] == [low, high]
+    stretched = GREY[np.floor(np.clip((values - low) * 255 / (high - low), 0, 255) + 0.5).astype(int)]
+    assert_colours(browser.picture(), at, lambda row, col: stretched[row, col])
+    assert browser.text("#status") == ""
+    assert f"rescale={low:g},{high:g}" in browser.driver.current_url  # a link shows the same picture
+    browser.open("/void/map")
     assert "no statistics" in browser.text("#status")
     browser.choose("#high", "255")
     assert browser.text("#status") == ""

@@ -184,6 +184,17 @@ export function defaultRange({dtype, statistics}) {
   return WHOLE[dtype] ?? null;
 }
 
+/** The range that a variable is shown over at first: 0 to 1 where nothing at all is known of its values. */
+export const firstRange = (variable) => defaultRange(variable) ?? variable.seen ?? [0, 1];
+
+/** The range that holds those of all bands that the service has looked at; null where they have no values. */
+export function rangeSeen(statistics) {
+  const ranges = Object.values(statistics)
+    .filter(({valid_pixels: count}) => count > 0)
+    .map(({min, max, percentile_2: p2, percentile_98: p98}) => defaultRange({statistics: {min, max, p2, p98}}));
+  return ranges.length ? [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))] : null;
+}
+
 /** Stored values as they are meant (CF 8.1), and back. */
 export const unpacked = (variable, value) => value * variable.scale_factor + variable.add_offset;
 export const packed = (variable, value) => (value - variable.add_offset) / variable.scale_factor;

@@ -190,10 +190,11 @@ function sentRanges() {
   if (state.ranges.length) {
     return choices.isSingle(state.choice) ? state.ranges.slice(0, 1) : state.ranges;
   }
-  return lacksRange() ? [[0, 1]] : [];
+  return unranged().length ? state.choice.variables.map(choices.firstRange) : [];
 }
 
-const lacksRange = () => state.choice.variables.some((variable) => !choices.defaultRange(variable));
+/** Variables that the service cannot stretch by itself: it has no statistics of them. */
+const unranged = () => state.choice.variables.filter((variable) => !choices.defaultRange(variable));
 
 function pictureParams(at = state.steps) {
   const params = choices.rasterParams(state.choice, at, labels);
@@ -214,7 +215,7 @@ function wish(at = state.steps) {
   const direct = {
     variables,
     steps: dimensions.map(({name}) => [name, at.get(name) ?? 0]),
-    ranges: variables.map((variable, index) => sent[index] ?? sent[0] ?? choices.defaultRange(variable)),
+    ranges: variables.map((variable, index) => sent[index] ?? sent[0] ?? choices.firstRange(variable)),
     colormap: choices.isSingle(state.choice) ? state.colormap : '',
   };
   const form = JSON.stringify([variables.map(({name}) => name), direct.ranges, direct.colormap]);
@@ -223,11 +224,29 @@ function wish(at = state.steps) {
 
 /** Show another picture. */
 async function update() {
-  tell(lacksRange() && !state.ranges.length ? 'The store has no statistics of these values: set their range.' : '');
+  tell('');
+  if (unranged().length && !state.ranges.length) {
+    const {choice} = state;
+    await look();
+    if (state.choice !== choice) {
+      return; // another one has been chosen meanwhile
+    }
+  }
   fillControls();
   showLegend();
   screen.setOpacity(state.opacity);
   await restep(state.steps);
+}
+
+/** Have the service look at a coarse level, where the store tells nothing of the range of values. */
+async function look() {
+  for (const variable of unranged().filter(({seen}) => seen === undefined)) {
+    tell('The store has no statistics of these values: looking at them …');
+    const params = choices.rasterParams({...state.choice, id: '', variables: [variable]}, state.steps, labels);
+    params.set('max_size', '512');
+    variable.seen = choices.rangeSeen(await getJson(ofDataset('statistics'), params).catch(() => ({})));
+  }
+  tell(unranged().some(({seen}) => !seen) ? 'The store has no statistics of these values: set their range.' : '');
 }
 
 /** Show other steps of the same picture. */
@@ -471,7 +490,7 @@ function fillControls() {
   $('colormap').value = isReversed ? state.colormap.slice(0, -2) : state.colormap;
   $('reverse').checked = isReversed;
   $('reverse').disabled = !colormaps.has(`${$('colormap').value}_r`);
-  fillRange(isSingle ? state.ranges[0] ?? choices.defaultRange(choice.variables[0]) ?? [0, 1] : commonRange());
+  fillRange(isSingle ? state.ranges[0] ?? choices.firstRange(choice.variables[0]) : commonRange());
   $('opacity').value = Math.round(state.opacity * 100);
   const hindrance = info.crs === tiles.crs ? choices.whyNotDirect(choice) : 'The map is in another CRS than the store';
   $('direct').checked = state.isDirect && !hindrance;
@@ -584,7 +603,7 @@ async function showLegend() {
   if (!found || wanted !== legend) {
     return;
   }
-  const range = sentRanges()[0] ?? choices.defaultRange(variable);
+  const range = sentRanges()[0] ?? choices.firstRange(variable);
   const ends = found.low === undefined ? shownEnds(variable, range) : [found.low, found.high];
   $('ramp').hidden = $('ends').hidden = Boolean(found.entries);
   $('classes').hidden = !found.entries;
