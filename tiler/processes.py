@@ -1,8 +1,8 @@
 """How a process of the service ends, and how several of them answer from one socket.
 
-uvicorn's supervisor starts processes, replaces those that die, and restarts them one after the other without a gap.
-Added here: that a signal is heeded at once and not at the next look, that a second one ends everything, that whoever
-does not end in time is ended, and that settings are read again before a restart, so that wrong ones restart nothing.
+uvicorn's supervisor starts processes and replaces those that die. Added here: that a signal is heeded at once and not
+at the next look, that a second one ends everything, that whoever does not end in time is ended, and that settings are
+taken anew by all processes or by none: wrong ones start nothing, and who answers stays until all new ones do.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from geozarr.errors import GeoZarrError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     import uvicorn
 
 _LOG = logging.getLogger(__name__)
 _LOOK = 0.5  # seconds between two looks at the processes
+_START = 60.0  # seconds within which new processes answer, on a machine that is busy with others
 _SPARE = 5.0  # seconds for which a process may take longer to end than its requests may
 
 
@@ -96,20 +98,45 @@ class Workers(Multiprocess):
         self.join_all()
 
     def handle_hup(self) -> None:
-        """Read settings again, and restart the processes one after the other."""
+        """Read settings again, and replace the processes by others that have them."""
         assert self._renew is not None, "else nobody minds the signal"
+        former = self.config.app
         try:
             self.config.app = self._renew()
         except GeoZarrError as error:
             _LOG.error("the settings stay as they were: %s", error)
             return
-        self.restart_all()
-        _LOG.info("the settings are taken anew")
+        if self._replaced():
+            _LOG.info("the settings are taken anew")
+            return
+        self.config.app = former
+        if not self.should_exit.is_set():
+            _LOG.error("the settings stay as they were: no process answers with them within %g s", _START)
+
+    def _replaced(self) -> bool:
+        """Start new processes, and end the former ones when all of them answer; else end the new ones."""
+        started = [Process(self.config, self.sockets) for _ in self.processes]
+        for process in started:
+            process.start()
+        by = time.monotonic() + _START
+        if not all(process.wait_until_ready(by - time.monotonic(), self.should_exit) for process in started):
+            for process in started:
+                process.kill()
+                process.join()
+            return False
+        former, self.processes = self.processes, started
+        for process in former:
+            process.terminate()
+        self._join(former)
+        return True
 
     def join_all(self) -> None:
         """Wait for the processes to end, and end those that do not."""
+        self._join(self.processes)
+
+    def _join(self, processes: Sequence[Process]) -> None:
         by = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _SPARE
-        for process in self.processes:
+        for process in processes:
             process.process.join(max(0.0, by - time.monotonic()))
             if process.process.is_alive():
                 _LOG.error("process %s does not end; it is killed", process.pid)

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -376,12 +377,12 @@ PATTERNS = patterns()
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Least of three runs."""
+    """Least time of the processor in three runs."""
     times = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         work()
-        times.append(time.perf_counter() - begun)
+        times.append(time.thread_time() - begun)
         if times[-1] < 0.01:
             break
     return 1000 * min(times)
@@ -409,8 +410,11 @@ def test_t16_every_pattern_is_linear(name: str) -> None:
     for text in texts_for(pattern):
         subject = text.encode() if isinstance(pattern.pattern, bytes) else text
         for way in ways_of(name):
-            took = milliseconds(lambda way=way, subject=subject: getattr(pattern, way)(subject))  # type: ignore[misc]
-            assert took < 10, (text[:40], way, took)
+            seek = getattr(pattern, way)
+            took = milliseconds(partial(seek, subject))
+            if took >= 10:  # a slow machine, or a pattern that goes astray: half the text tells
+                half = milliseconds(partial(seek, subject[len(subject) // 2 :]))
+                assert took < 3 * half, (text[:40], way, took, half)
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
