@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, rules_objects, schema, tree
-from conformance.context import Context
+from conformance import geometry, metadata, rules_objects, rules_pixels, schema, tree
+from conformance.context import Context, Sample
 from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, clipped, format_pointer, shown
 from geozarr import store as geozarr_store
 from geozarr.errors import ParameterError
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 PROFILES = ("geozarr",)
 
 
-def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geozarr") -> Report:
+def check(
+    store: StoreLike,
+    *,
+    depth: str = Depth.GEOMETRY,
+    profile: str = "geozarr",
+    seed: int = 0,
+    all_pixels: bool = False,
+) -> Report:
     """Check a store against the conventions, CF, Zarr v3 and TMS 2.0.
 
     Nothing is written, and nothing is read but the store: no address inside a document is followed.
@@ -31,6 +38,10 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
         "objects" also reads every stored object, and compares it with the manifest of a pyramid that has one.
     profile : str
         How severely findings are judged; only "geozarr" so far.
+    seed : int
+        Of the lot that draws blocks of pixels, at least 0.
+    all_pixels : bool
+        True to look at all pixels instead.
 
     Returns
     -------
@@ -46,15 +57,17 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
     LimitError
         If it has more nodes, or deeper groups, than any pyramid.
     ParameterError
-        If the depth or the profile is unknown.
+        If the depth or the profile is unknown, or the seed is below 0.
     """
     if depth not in tuple(Depth):
         raise ParameterError("depth", found=depth, expected=" or ".join(Depth))
     if profile not in PROFILES:
         raise ParameterError("profile", found=profile, expected=" or ".join(PROFILES))
+    if seed < 0:
+        raise ParameterError("seed", found=seed, expected="at least 0")
     opened = geozarr_store.open_store(store)
     documents = tree.read(opened)
-    context = Context(documents, opened, Depth(depth))
+    context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
     geospatial = sum(
         bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
     )
@@ -70,6 +83,8 @@ def check(store: StoreLike, *, depth: str = Depth.GEOMETRY, profile: str = "geoz
         pyramids=len(context.pyramids),
         geospatial=geospatial,
         has_lists=documents.has_lists,
+        cells=context.counts["cells"],
+        ties=context.counts["ties"],
     )
 
 
@@ -77,8 +92,9 @@ def rules_at(depth: Depth) -> tuple[Rule, ...]:
     """Rules that run at a depth, in their order."""
     if depth is Depth.METADATA:
         return metadata.RULES
-    objects = rules_objects.RULES if depth is Depth.OBJECTS else ()
-    return (*metadata.RULES, *objects, *geometry.RULES)
+    objects = rules_objects.RULES if depth.reads_objects else ()
+    cells = rules_pixels.RULES if depth is Depth.PIXELS else ()
+    return (*metadata.RULES, *objects, *geometry.RULES, *cells)
 
 
 def _run(context: Context, profile: str) -> list[Finding]:
@@ -87,11 +103,13 @@ def _run(context: Context, profile: str) -> list[Finding]:
     by_id = {rule.id: rule for rule in metadata.RULES}
     for rule, fault in schema.check_net(context):
         findings += _judge(context, by_id[rule], fault, profile)
-    if context.depth is Depth.OBJECTS:
+    if context.depth.reads_objects:
         # Before coordinates are judged: what is wrong with the values of a damaged one is no news.
         findings += _run_rules(context, rules_objects.RULES, profile)
     if context.depth is not Depth.METADATA:
         findings += _run_rules(context, geometry.RULES, profile)
+    if context.depth is Depth.PIXELS:
+        findings += _run_rules(context, rules_pixels.RULES, profile)
     return findings
 
 

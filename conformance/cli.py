@@ -18,7 +18,7 @@ from geozarr.errors import GeoZarrError, StoreError
     type=click.Choice([str(depth) for depth in Depth]),
     default=str(Depth.GEOMETRY),
     show_default=True,
-    help="How far to look: the documents; grids and coordinate values too; every stored object too.",
+    help="How far to look: documents; also grids and coordinate values; also every stored object; also pixels.",
 )
 @click.option(
     "--format",
@@ -28,14 +28,16 @@ from geozarr.errors import GeoZarrError, StoreError
     show_default=True,
     help="How to write the report.",
 )
-def main(store: str, depth: str, form: str) -> None:
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the pixels to look at.")
+@click.option("--all", "all_pixels", is_flag=True, help="At depth pixels, look at all of them.")
+def main(store: str, depth: str, form: str, *, seed: int, all_pixels: bool) -> None:
     """Say what is wrong with the GeoZarr at STORE, a folder or a URL.
 
     Exit status 0: nothing is wrong. 1: there are errors or warnings. 2: the store cannot be read, or it holds nothing
     that uses the conventions.
     """
     try:
-        report = check(store, depth=depth)
+        report = check(store, depth=depth, seed=seed, all_pixels=all_pixels)
     except GeoZarrError as error:
         is_told = error.__cause__ is None or (isinstance(error, StoreError) and error.reason)
         cause = "" if is_told else f" ({error.__cause__})"

@@ -12,6 +12,7 @@ compares two of them cannot know which is wrong. Three things see to that:
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +41,14 @@ class Registered:
     is_doubtful: bool
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Which pixels are looked at: all of them, or those that a lot with this seed draws."""
+
+    seed: int = 0
+    is_all: bool = False
+
+
 class Context:
     """One store under check.
 
@@ -51,12 +60,21 @@ class Context:
         For the few rules that read coordinate values.
     depth : Depth
         How far the check goes.
+    sample : Sample
+        Which pixels are looked at.
+
+    Attributes
+    ----------
+    counts : Counter of str
+        What has been looked at beside documents: `cells` derived anew, `ties` among them.
     """
 
-    def __init__(self, tree: Tree, store: Store, depth: Depth) -> None:
+    def __init__(self, tree: Tree, store: Store, depth: Depth, sample: Sample | None = None) -> None:
         self.tree = tree
         self.store = store
         self.depth = depth
+        self.sample = sample or Sample()
+        self.counts: Counter[str] = Counter()
         self._void: dict[str, list[Pointer]] = {}
         self._rules: dict[str, set[str]] = {}
         self._memo: dict[tuple[str, str], Any] = {}

@@ -38,11 +38,21 @@ class Severity(StrEnum):
 
 
 class Depth(StrEnum):
-    """How far a check goes: documents only; grids and coordinate values too; each stored object too."""
+    """How far a check goes; each one goes as far as those before it.
+
+    Documents only; grids and coordinate values; each stored object, against the manifest; cells of coarser levels,
+    derived anew.
+    """
 
     METADATA = "metadata"
     GEOMETRY = "geometry"
     OBJECTS = "objects"
+    PIXELS = "pixels"
+
+    @property
+    def reads_objects(self) -> bool:
+        """True from `OBJECTS` on."""
+        return self in (Depth.OBJECTS, Depth.PIXELS)
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,8 @@ class Report:
         Of comparisons of coordinates.
     has_lists : bool
         False where the store cannot list its objects: nodes that consolidated metadata do not name were not seen.
+    cells, ties : int
+        Cells that were derived anew; those among them of which several values would have been right, as of a mode.
     """
 
     store: str
@@ -186,6 +198,8 @@ class Report:
     geospatial: int
     tolerance: str = TOLERANCE
     has_lists: bool = True
+    cells: int = 0
+    ties: int = 0
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -220,6 +234,8 @@ class Report:
                 "pyramids": self.pyramids,
                 "geospatial_nodes": self.geospatial,
                 "listed": self.has_lists,
+                "cells": self.cells,
+                "ties": self.ties,
             },
             "counts": {str(severity): count for severity, count in self.counts.items()},
             "rules": list(self.rules),
@@ -249,6 +265,9 @@ class Report:
             f"{len(self.rules)} rules at depth {self.depth}, profile {self.profile}",
             f"tolerance: {self.tolerance}",
         ]
+        if self.depth is Depth.PIXELS:
+            tied = f", {self.ties:,} of them with several right answers" if self.ties else ""
+            lines.append(f"pixels: {self.cells:,} cells derived anew{tied}")
         if not self.has_lists:
             lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
         for severity in Severity:

@@ -147,7 +147,7 @@ def steps(context: Context) -> list[Step]:
     for pyramid in context.pyramids:
         by_level = sites.of_levels(context, pyramid)
         levels = {level.asset: level for level in layouts.levels(context, pyramid)}
-        sources = {asset: _source(context, level) for asset, level in levels.items()}
+        sources = {asset: source_of(context, level) for asset, level in levels.items()}
         for asset, level in levels.items():
             site, source = _site(by_level, level), levels.get(sources[asset] or "")
             other = _site(by_level, source) if source is not None else None
@@ -165,7 +165,8 @@ def fits(scale: tuple[float, float], shape: tuple[int, int], source: tuple[int, 
     return all(abs(n - m / s) < 1 - _RATIO for n, m, s in zip(shape, source, scale, strict=True))
 
 
-def _source(context: Context, level: Level) -> str | None:
+def source_of(context: Context, level: Level) -> str | None:
+    """Asset that a level derives from; None where it says none, or that has been reported."""
     is_void = context.is_void(level.pyramid.node.path, *level.item.pointer("derived_from"))
     return None if is_void else layouts.asset_of(level.item, "derived_from")
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MAX_CHUNK = 64 * 2**20  # bytes; the longest coordinate known has 8 MB
 _CODECS = ("bytes", "blosc", "crc32c", "gzip", "zstd", "sharding_indexed")
 # What zarr-python, numcodecs and a store raise for a document or a chunk that cannot be decoded.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     KeyError,
@@ -70,15 +70,31 @@ def read(context: Context, variable: Node) -> tuple[float, ...] | None:
     ChunkReadError
         If a chunk cannot be decoded.
     """
-    if not _is_readable(context, variable):
+    shape = context.shape(variable)
+    array = opened(context, variable) if shape is not None and len(shape) == 1 else None
+    if array is None or shape is None:
         return None
-    shape = context.shape(variable) or (0,)
     try:
-        array = zarr.open_array(_Readable(context.store), path=variable.path, mode="r", zarr_format=3)
         found = [np.asarray(array[index], dtype=np.float64).item() for index in positions(shape[0])]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ChunkReadError(variable.path, "0", f"cannot be decoded: {type(error).__name__}") from error
     return tuple(found)
+
+
+def opened(context: Context, array: Node) -> zarr.Array[Any] | None:
+    """Open an array; None where its document is not whole, or says what is dangerous to obey.
+
+    Raises
+    ------
+    ChunkReadError
+        If zarr-python refuses the document.
+    """
+    if not _is_readable(context, array):
+        return None
+    try:
+        return zarr.open_array(_Readable(context.store), path=array.path, mode="r", zarr_format=3)
+    except UNREADABLE as error:
+        raise ChunkReadError(array.path, "", f"cannot be opened: {type(error).__name__}") from error
 
 
 class _Readable(ZarrStore):
@@ -144,7 +160,7 @@ def _is_readable(context: Context, variable: Node) -> bool:
     dtype = context.member(variable, "data_type", values.dtype)
     chunk = context.member(variable, "chunk_grid", values.chunk_shape)
     codecs = context.member(variable, "codecs", lambda found: found if isinstance(found, list) else None)
-    if variable.fault or shape is None or len(shape) != 1 or dtype is None or chunk is None or codecs is None:
+    if variable.fault or shape is None or dtype is None or chunk is None or codecs is None:
         return False
     if context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is None:
         return False

@@ -76,4 +76,14 @@ def test_a_url_that_nothing_opens_exits_with_2() -> None:
 
 
 def test_unknown_depth_is_a_usage_error(store) -> None:
-    assert run(store, "--depth", "pixels").exit_code == 2
+    assert run(store, "--depth", "all").exit_code == 2
+
+
+def test_pixels_are_drawn_by_a_seed_or_all_looked_at(store) -> None:
+    drawn = run(store, "--depth", "pixels", "--seed", "4", "--format", "json")
+    whole = run(store, "--depth", "pixels", "--all", "--format", "json")
+    assert drawn.exit_code == whole.exit_code == 0
+    cells = [json.loads(result.output)["checked"]["cells"] for result in (drawn, whole)]
+    assert 0 < cells[0] < cells[1]
+    assert "cells derived anew" in run(store, "--depth", "pixels").output
+    assert run(store, "--depth", "pixels", "--seed", "-1").exit_code == 2

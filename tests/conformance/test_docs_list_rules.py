@@ -8,7 +8,7 @@ from conformance import Depth, metadata
 from conformance.check import rules_at
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
-RULES = rules_at(Depth.OBJECTS)
+RULES = rules_at(Depth.PIXELS)
 
 
 def test_the_page_lists_every_rule_with_clause_and_severity() -> None:

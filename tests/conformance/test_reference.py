@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +111,50 @@ def test_mean_is_the_exact_mean(rows: int, cols: int, factor: int, seed: int) ->
             assert not window or mean[row, col] == float(Fraction(sum(window), len(window)))
 
 
-@pytest.mark.parametrize(("factor", "method", "parameter"), [(0, "average", "factor"), (2, "mode", "method")])
+def _by_hand(method: str, window: list[int]) -> float:
+    count = {value: window.count(value) for value in window}
+    ordered = sorted(window)
+    middle = ordered[(len(window) - 1) // 2], ordered[len(window) // 2]
+    return {
+        "sum": float(sum(window)),
+        "min": float(min(window)),
+        "max": float(max(window)),
+        "mode": float(min(value for value in count if count[value] == max(count.values()))),
+        "median": sum(middle) / 2,
+        "bit-or": float(functools.reduce(operator.or_, window)),
+    }[method]
+
+
+@given(
+    st.sampled_from(["sum", "min", "max", "mode", "median", "bit-or"]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.integers(0, 2**32 - 1),
+)
+def test_each_method_is_what_its_name_says(method: str, shape: Any, factor: Any, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 7, shape)
+    valid = random.random(shape) < 0.7
+    found, has_data = aggregate(values, valid, factor, method)
+    for row, col in np.ndindex(found.shape):
+        place = np.s_[row * factor[0] : (row + 1) * factor[0], col * factor[1] : (col + 1) * factor[1]]
+        window = [int(value) for value in values[place][valid[place]]]
+        assert has_data[row, col] == bool(window)
+        assert not window or found[row, col] == _by_hand(method, window)
+
+
+def test_modes_of_signed_values_and_of_none() -> None:
+    values = np.array([[-3, -3, 5, 5], [5, -3, 0, 0]])
+    valid = np.array([[True, True, False, False]] * 2)
+    mode, has_data = aggregate(values, valid, 2, "mode")
+    assert mode[0, 0] == -3
+    assert has_data.tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize(
+    ("factor", "method", "parameter"),
+    [(0, "average", "factor"), ((2, 0), "average", "factor"), (2, "cubic", "method"), (2, "bit-or", "method")],
+)
 def test_unknown_arguments_are_refused(factor, method, parameter) -> None:
     with pytest.raises(ParameterError) as raised:
         aggregate(np.ones((2, 2)), np.ones((2, 2), bool), factor, method)

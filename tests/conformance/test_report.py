@@ -67,6 +67,8 @@ def test_json_holds_every_finding_and_what_was_checked() -> None:
         "pyramids": 1,
         "geospatial_nodes": 3,
         "listed": True,
+        "cells": 0,
+        "ties": 0,
     }
     assert [item["node"] for item in document["findings"]] == ["/1", "/2"]
     assert document["findings"][0]["pointer"] == "/attributes/spatial:transform"
