@@ -104,8 +104,8 @@ class Context:
 
     def is_moot(self, fault: Fault) -> bool:
         """Tell whether a fault follows from one that has been reported."""
-        places = ((fault.node, fault.pointer), *fault.relies)
-        return any(self.is_void(node, *pointer) for node, pointer in places)
+        is_void = self._is_void_above(fault.node, ()) if fault.is_of_cells else self.is_void(fault.node, *fault.pointer)
+        return is_void or any(self.is_void(node, *pointer) for node, pointer in fault.relies)
 
     # Typed access
 

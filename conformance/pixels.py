@@ -189,8 +189,8 @@ def raster(context: Context, node: Node) -> Raster | None:
 
 def _opened(context: Context, node: Node) -> Raster | None:
     dtype = context.member(node, "data_type", values.dtype)
-    dimensions, names = context.spatial_dimensions(node), context.dimension_names(node)
-    if dtype is None or dimensions is None or names is None or 0 in (context.shape(node) or (0,)):
+    shape, axes = context.shape(node), _axes(context, node)
+    if dtype is None or axes is None or shape is None or 0 in shape:
         return None
     try:
         array = samples.opened(context, node)
@@ -202,11 +202,20 @@ def _opened(context: Context, node: Node) -> Raster | None:
     return Raster(
         node,
         array,
-        axes=(names.index(dimensions[0]), names.index(dimensions[1])),
+        axes=axes,
         missing=() if stated is None else (stated,),
         scale=context.attribute(node, "scale_factor", values.number) or 1.0,
         offset=context.attribute(node, "add_offset", values.number) or 0.0,
     )
+
+
+def _axes(context: Context, node: Node) -> tuple[int, int] | None:
+    """Positions of the row and the column axis: as stated, else the last two of a raster."""
+    dimensions, names = context.spatial_dimensions(node), context.dimension_names(node)
+    if dimensions is not None and names is not None:
+        return names.index(dimensions[0]), names.index(dimensions[1])
+    rank = len(context.shape(node) or ())
+    return (rank - 2, rank - 1) if context.rasters([node]) else None
 
 
 def _mask_of(context: Context, node: Node) -> Raster | None:

@@ -80,6 +80,8 @@ class Fault:
         Further values that nothing else should be concluded from, now that this has been reported.
     keeps : bool
         True where the value at `pointer` itself is still good to judge by.
+    is_of_cells : bool
+        True where what the node holds is wrong, not its document: parts of that may have been reported.
     """
 
     node: str
@@ -91,6 +93,7 @@ class Fault:
     relies: tuple[Place, ...] = ()
     voids: tuple[Place, ...] = ()
     keeps: bool = False
+    is_of_cells: bool = False
 
 
 @dataclass(frozen=True)

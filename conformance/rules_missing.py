@@ -106,7 +106,8 @@ def check_packed_type(context: Context) -> Iterator[Fault]:
     """Find packed data whose type CF does not allow for packing."""
     for array, dtype in _typed(context):
         if ("scale_factor" in array.attributes or "add_offset" in array.attributes) and dtype.name not in _PACKED:
-            yield Fault(array.path, ("data_type",), "packed data of another type", dtype.name, " ".join(_PACKED))
+            message, expected = "packed data of another type", " ".join(_PACKED)
+            yield Fault(array.path, ("data_type",), message, dtype.name, expected, keeps=True)
 
 
 def check_equal(context: Context) -> Iterator[Fault]:

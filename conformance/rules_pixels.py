@@ -37,7 +37,7 @@ MOST = 2048  # cells along a side of a footprint that is read
 _WHOLE = 1e-4  # cells: how far a corner of a level may be from a corner of a finer cell
 # CF 7.3 and GDAL's names of what `reference.py` derives.
 _CELL_METHODS = {"mean": "average", "maximum": "max", "minimum": "min", "point": "nearest"}
-_NAMES = {"med": "median"}
+_NAMES = {"med": "median", "mean": "average"}
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def check_derivation(context: Context) -> Iterator[Fault]:
                 coarse = pixels.raster(context, array)
                 if coarse is not None:
                     yield from _check_array(context, level, chain, coarse, told)
+                elif context.rasters([array]) and not context.has_findings(array.path, ""):
+                    yield _untold(array, "its chunks are too large, or of codecs or a data type that are not read here")
 
 
 def check_actual_range(context: Context) -> Iterator[Fault]:
@@ -359,7 +361,8 @@ def _fault(
         severity = None
     shown = f"{tally.wrong} of {tally.compared} cells; at row {place[0]}, column {place[1]}: {_number(found)}"
     relies = tuple(level.pyramid.place(level.item, key) for key in ("asset", "derived_from"))
-    return Fault(path, (), message, shown, f"{_number(expected)} there", severity=severity, relies=relies, keeps=True)
+    there = f"{_number(expected)} there"
+    return Fault(path, (), message, shown, there, severity=severity, relies=relies, keeps=True, is_of_cells=True)
 
 
 def _wrong(

@@ -215,6 +215,28 @@ def test_a_method_of_the_array_itself_counts(tmp_path: Path) -> None:
     assert_wrong(wholly(path), "/1/v", "the max of their footprint")
 
 
+def test_without_spatial_dimensions_the_last_two_axes_are_rows_and_columns(tmp_path: Path) -> None:
+    path = native(tmp_path / "x", noise("int16", (2, *SHAPE)), count=2, method="mean")
+    cells(path, 1)[1, 7, 9] = 9999
+    for file in [*path.glob("*/zarr.json"), *path.glob("*/v/zarr.json")]:
+        document = json.loads(file.read_text())
+        document["attributes"].pop("spatial:dimensions", None)
+        file.write_text(json.dumps(document))
+    root = json.loads((path / "zarr.json").read_text())
+    del root["consolidated_metadata"]
+    (path / "zarr.json").write_text(json.dumps(root))
+    report = wholly(path)
+    (found,) = (finding for finding in report.findings if finding.rule == "XC-12")
+    assert "at row 7, column 9: 9999" in found.found
+
+
+def test_arrays_that_are_not_read_are_told(tmp_path: Path) -> None:
+    layout = levels.from_halving(grid((4100, 4100)), count=2, resampling_method="average")
+    path = write_pyramid(tmp_path / "x", layout, {"v": Variable(np.zeros((4100, 4100)))}, chunk=4100)
+    report = check(path, depth="pixels")
+    assert [(f.rule, f.node, f.severity) for f in report.findings] == [("XC-12", "/1/v", Severity.INFO)]
+
+
 def test_methods_that_are_not_derived_anew_are_told(tmp_path: Path) -> None:
     path = native(tmp_path / "x", noise(), count=2, method="cubic")
     assert_wrong(wholly(path), "/1/v", "no rule knows 'cubic'", Severity.INFO)
