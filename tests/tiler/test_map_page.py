@@ -603,6 +603,31 @@ def test_an_animation_runs_without_a_blank(browser: Browser, scenes: dict[str, S
 
 
 @needs_browser
+def test_a_click_counts_though_the_picture_changes_meanwhile(browser: Browser, scenes: dict[str, Scene]) -> None:
+    at = shown(scenes, "time", query="rescale=0,255")
+    browser.open(at.path)
+    gone = "({target}) => setTimeout(() => target.remove(), 20)"
+    gone = f"addEventListener('pointerup', {gone}, {{once: true, capture: true}})"
+    browser.driver.execute_script(gone)  # as when the next step takes the place of the one that was clicked
+    row, col = cells(at.scene)[1]
+    browser.click_at(at.pixel(row, col))
+    browser.wait_for_text("#reading b", f"^{int(blocks(at.scene.grid.shape)[row, col])} K$")
+
+
+@needs_browser
+def test_a_double_click_zooms_and_reads_nothing(browser: Browser, scenes: dict[str, Scene]) -> None:
+    at = shown(scenes, "time", query="rescale=0,255")
+    browser.open(at.path)
+    zoom = re.compile(r"zoom=([0-9.]+)")
+    before = zoom.search(browser.driver.current_url)
+    for _ in range(2):
+        browser.click_at(at.pixel(*cells(at.scene)[1]))
+    browser.wait(f"return Number(location.hash.match(/{zoom.pattern}/)[1]) > {float(before[1]) if before else 0} + 0.9")
+    assert browser.driver.execute_script("return document.querySelector('#reading').hidden")
+    assert not [url for url in browser.requests() if "/point/" in url]
+
+
+@needs_browser
 def test_a_click_reads_the_value(browser: Browser, scenes: dict[str, Scene]) -> None:
     for name in ("time", "world", "utm"):
         at = shown(scenes, name, query="rescale=0,255")

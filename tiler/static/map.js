@@ -25,6 +25,7 @@ const COMMON = [
 ];
 const THREE = ['red', 'green', 'blue']; // lists of variables
 const PHONE = '(max-width: 600px)'; // as in map.css
+const DOUBLE = 250; // milliseconds within which a second click makes a double one
 
 // What is shown.
 const state = {
@@ -316,7 +317,13 @@ function listen() {
   map.on('moveend', writeAddress);
   map.on('loadstart', () => showBusy({isLoading: true}));
   map.on('loadend', () => showBusy({isLoading: false}));
-  map.on('singleclick', ({coordinate}) => putMark(coordinate));
+  // Not on `singleclick`: OpenLayers drops it where the canvas that was clicked has made way for the next step meanwhile.
+  let click = 0;
+  map.on('click', ({coordinate}) => {
+    clearTimeout(click);
+    click = setTimeout(() => putMark(coordinate), DOUBLE);
+  });
+  map.on('dblclick', () => clearTimeout(click)); // which zooms
   map.on('pointermove', ({coordinate, dragging}) => {
     if (!dragging) {
       $('place').textContent = placeText(wrapped(coordinate));
