@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, rules_objects, rules_pixels, schema, tree
+from conformance import geometry, metadata, profiles, rules_objects, rules_pixels, schema, tree
 from conformance.context import Context, Sample
-from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, clipped, format_pointer, shown
+from conformance.counted import CountedStore
+from conformance.report import Depth, Finding, Report, Severity, clipped, format_place, format_pointer, shown
 from geozarr import store as geozarr_store
+from geozarr.conventions import proj, spatial
 from geozarr.errors import ParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conformance.profiles import Profile
+    from conformance.report import Fault, Rule
     from geozarr.store import StoreLike
 
-PROFILES = ("geozarr",)
+_MOST_RELIED = 16  # places named in a finding; what leans on more leans on a whole layout
 
 
 def check(
@@ -37,7 +43,7 @@ def check(
         "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables;
         "objects" also reads every stored object, and compares it with the manifest of a pyramid that has one.
     profile : str
-        How severely findings are judged; only "geozarr" so far.
+        What the store is judged by: a name of `profiles.PROFILES`.
     seed : int
         Of the lot that draws blocks of pixels, at least 0.
     all_pixels : bool
@@ -61,23 +67,25 @@ def check(
     """
     if depth not in tuple(Depth):
         raise ParameterError("depth", found=depth, expected=" or ".join(Depth))
-    if profile not in PROFILES:
-        raise ParameterError("profile", found=profile, expected=" or ".join(PROFILES))
+    judged_by = profiles.of_name(profile)
     if seed < 0:
         raise ParameterError("seed", found=seed, expected="at least 0")
-    opened = geozarr_store.open_store(store)
+    opened = CountedStore(geozarr_store.open_store(store))
     documents = tree.read(opened)
     context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
     geospatial = sum(
-        bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
+        bool(
+            context.uses(node) or context.registered(node).conventions or (judged_by.judges_any_array and node.is_array)
+        )
+        for node in documents.nodes.values()
     )
-    findings = _run(context, profile)
+    findings = _run(context, judged_by)
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
-        depth=Depth(depth),
+        depth=context.depth,
         profile=profile,
         findings=tuple(sorted(findings, key=lambda finding: finding.node)),
-        rules=tuple(rule.id for rule in rules_at(context.depth)),
+        rules=tuple(rule.id for rule in rules_at(context.depth, judged_by)),
         nodes=len(documents.nodes),
         documents=documents.documents,
         pyramids=len(context.pyramids),
@@ -85,60 +93,76 @@ def check(
         has_lists=documents.has_lists,
         cells=context.counts["cells"],
         ties=context.counts["ties"],
+        requests=opened.requests,
+        bytes_read=opened.bytes_read,
+        inherited=_inherited(context),
     )
 
 
-def rules_at(depth: Depth) -> tuple[Rule, ...]:
-    """Rules that run at a depth, in their order."""
-    if depth is Depth.METADATA:
-        return metadata.RULES
+def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> tuple[Rule, ...]:
+    """Rules that run at a depth under a profile, in their order."""
     objects = rules_objects.RULES if depth.reads_objects else ()
+    grids = geometry.RULES if depth is not Depth.METADATA else ()
     cells = rules_pixels.RULES if depth is Depth.PIXELS else ()
-    return (*metadata.RULES, *objects, *geometry.RULES, *cells)
+    # Objects before coordinates are judged: what is wrong with the values of a damaged one is no news.
+    return tuple(filter(profile.judges, (*metadata.RULES, *objects, *grids, *cells)))
 
 
-def _run(context: Context, profile: str) -> list[Finding]:
+def _run(context: Context, profile: Profile) -> list[Finding]:
     """Run the rules in their order; the schemas speak after those on metadata, where these were silent."""
-    findings = _run_rules(context, metadata.RULES, profile)
-    by_id = {rule.id: rule for rule in metadata.RULES}
-    for rule, fault in schema.check_net(context):
-        findings += _judge(context, by_id[rule], fault, profile)
-    if context.depth.reads_objects:
-        # Before coordinates are judged: what is wrong with the values of a damaged one is no news.
-        findings += _run_rules(context, rules_objects.RULES, profile)
-    if context.depth is not Depth.METADATA:
-        findings += _run_rules(context, geometry.RULES, profile)
-    if context.depth is Depth.PIXELS:
-        findings += _run_rules(context, rules_pixels.RULES, profile)
+    findings: list[Finding] = []
+    rules = rules_at(context.depth, profile)
+    first = [rule for rule in rules if rule.depth is Depth.METADATA]
+    for rule in first:
+        findings += _run_rule(context, rule, profile)
+    by_id = {rule.id: rule for rule in first}
+    for name, fault in schema.check_net(context):
+        if name in by_id:
+            findings += _judge(context, by_id[name], fault, profile)
+    for rule in rules[len(first) :]:
+        findings += _run_rule(context, rule, profile)
     return findings
 
 
-def _run_rules(context: Context, rules: tuple[Rule, ...], profile: str) -> list[Finding]:
-    """Run some rules. Each fault is judged before the rule goes on, since it may void what comes next."""
-    return [
-        finding for rule in rules for fault in rule.check(context) for finding in _judge(context, rule, fault, profile)
-    ]
+def _run_rule(context: Context, rule: Rule, profile: Profile) -> Iterator[Finding]:
+    """Run a rule. Each fault is judged before the rule goes on, since it may void what comes next."""
+    for fault in rule.check(context):
+        yield from _judge(context, rule, fault, profile)
 
 
-def _judge(context: Context, rule: Rule, fault: Fault, profile: str) -> list[Finding]:
+def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iterator[Finding]:
     """Turn a fault into a finding, unless it follows from one that has been reported."""
     if context.is_moot(fault):
-        return []
-    severity = fault.severity or rule.by_profile.get(profile, rule.severity)
+        return
+    severity = profile.severity(rule, fault.severity)
     context.note(rule.id, fault.node)
     if severity is not Severity.INFO:
         places = fault.voids if fault.keeps else ((fault.node, fault.pointer), *fault.voids)
         for node, pointer in places:
             context.void(node, pointer)
-    return [
-        Finding(
-            rule=rule.id,
-            clause=rule.clause,
-            severity=severity,
-            node=f"/{fault.node}",
-            pointer=format_pointer(fault.pointer),
-            message=clipped(fault.message),
-            found=shown(fault.found),
-            expected=clipped(fault.expected),
-        )
-    ]
+    yield Finding(
+        rule=rule.id,
+        clause=rule.clause,
+        severity=severity,
+        node=f"/{fault.node}",
+        pointer=format_pointer(fault.pointer),
+        message=clipped(fault.message),
+        found=shown(fault.found),
+        expected=clipped(fault.expected),
+        relies=tuple(clipped(format_place(place)) for place in fault.relies[:_MOST_RELIED]),
+        patch=fault.patch,
+    )
+
+
+def _inherited(context: Context) -> dict[str, dict[str, str]]:
+    """Name the group that gives each key which an array does not state itself."""
+    found = {}
+    for array in context.tree.arrays:
+        group = context.tree.nodes.get(array.parent) if array.path else None
+        if group is None or not context.rasters([array]):
+            continue
+        crs = () if any(key in array.attributes for key in proj.KEYS) else proj.KEYS
+        keys = [key for key in (*spatial.KEYS, *crs) if key in group.attributes and key not in array.attributes]
+        if keys:
+            found[f"/{array.path}"] = dict.fromkeys(keys, f"/{group.path}")
+    return found
