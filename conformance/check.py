@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, profiles, rules_objects, rules_pixels, schema, tree
+from conformance import geometry, metadata, profiles, rules_objects, rules_pixels, rules_ranges, schema, tree
 from conformance.context import Context, Sample
 from conformance.counted import CountedStore
 from conformance.report import Depth, Finding, Report, Severity, clipped, format_place, format_pointer, shown
@@ -103,7 +103,7 @@ def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> t
     """Rules that run at a depth under a profile, in their order."""
     objects = rules_objects.RULES if depth.reads_objects else ()
     grids = geometry.RULES if depth is not Depth.METADATA else ()
-    cells = rules_pixels.RULES if depth is Depth.PIXELS else ()
+    cells = (*rules_pixels.RULES, *rules_ranges.RULES) if depth is Depth.PIXELS else ()
     # Objects before coordinates are judged: what is wrong with the values of a damaged one is no news.
     return tuple(filter(profile.judges, (*metadata.RULES, *objects, *grids, *cells)))
 
