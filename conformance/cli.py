@@ -37,15 +37,26 @@ from geozarr.errors import GeoZarrError, StoreError
     help="What the store is judged by.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the pixels to look at.")
+@click.option(
+    "--own/--no-own",
+    "own_documents",
+    default=None,
+    help="Read each node's own document beside consolidated metadata, or not.  [default: not at depth metadata of a "
+    "store across a network]",
+)
 @click.option("--all", "all_pixels", is_flag=True, help="At depth pixels, look at all of them.")
-def main(store: str, depth: str, form: str, *, profile: str, seed: int, all_pixels: bool) -> None:
+def main(
+    store: str, depth: str, form: str, *, profile: str, seed: int, all_pixels: bool, own_documents: bool | None
+) -> None:
     """Say what is wrong with the GeoZarr at STORE, a folder or a URL.
 
     Exit status 0: nothing is wrong. 1: there are errors or warnings. 2: the store cannot be read, or it holds nothing
     that uses the conventions.
     """
     try:
-        report = check(store, depth=depth, profile=profile, seed=seed, all_pixels=all_pixels)
+        report = check(
+            store, depth=depth, profile=profile, seed=seed, all_pixels=all_pixels, own_documents=own_documents
+        )
     except GeoZarrError as error:
         is_told = error.__cause__ is None or (isinstance(error, StoreError) and error.reason)
         cause = "" if is_told else f" ({error.__cause__})"

@@ -18,12 +18,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from conformance import references, values
-from conformance.layouts import Pyramid, find
+from conformance.layouts import Form, Pyramid, find, is_draft
 from geozarr.conventions import proj, registration, spatial
 from geozarr.conventions.registration import MULTISCALES, PROJ, SPATIAL, Convention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import numpy as np
 
     from conformance.report import Depth, Fault, Pointer
     from conformance.tree import Node, Tree
@@ -163,6 +165,15 @@ class Context:
         sizes = self.sizes(array)
         return dimensions if dimensions is not None and all(name in sizes for name in dimensions) else None
 
+    def missing(self, array: Node, dtype: np.dtype[Any]) -> Any:
+        """Read which stored value means "no data": `_FillValue`, else of Zarr v2 `fill_value` (ZARR-12)."""
+        stated = self.attribute(
+            array, "_FillValue", lambda value: values.missing_value(value, dtype, version=array.version)
+        )
+        if stated is None and array.version == 2 and "_FillValue" not in array.attributes:
+            return self.member(array, "fill_value", lambda value: values.fill_value(value, dtype))
+        return stated
+
     def registration(self, node: Node) -> str:
         """Effective `spatial:registration`, pixel where nothing is said (SP-11)."""
         return self.effective(node, spatial.REGISTRATION, values.text) or "pixel"
@@ -190,7 +201,7 @@ class Context:
         attributes = node.attributes
         layout = attributes.get("multiscales")
         present = (
-            (MULTISCALES, isinstance(layout, dict) and "layout" in layout),
+            (MULTISCALES, isinstance(layout, dict) and "layout" in layout and not is_draft(attributes)),
             (PROJ, any(key in attributes for key in proj.KEYS)),
             (SPATIAL, any(key in attributes for key in spatial.KEYS)),
         )
@@ -200,8 +211,13 @@ class Context:
 
     @cached_property
     def pyramids(self) -> tuple[Pyramid, ...]:
-        """All multiscale groups of the tree."""
+        """All multiscale groups of the tree, in whatever form they list their levels."""
         return find(self.tree)
+
+    @cached_property
+    def layouts(self) -> tuple[Pyramid, ...]:
+        """Those with a layout as multiscales v0.1 has it."""
+        return tuple(pyramid for pyramid in self.pyramids if pyramid.form is Form.LAYOUT)
 
     def own_crs(self, node: Node) -> CRS | None:
         """CRS that a node states by itself, `proj:wkt2` first (PJ-08); None where it has none that can be used."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conformance.tree import Node
 
 KEY = "consolidated_metadata"
+_FORM_V2 = '"zarr_consolidated_format": 1 and "metadata", an object of documents by key'
 _FORM = 'an object of exactly "kind": "inline", "must_understand": false and "metadata"'
 
 
@@ -30,7 +31,13 @@ def check_complete(context: Context) -> Iterator[Fault]:
         block = group.document[KEY]
         entries = block.get("metadata") if isinstance(block, dict) else None
         if not _is_block(block):
-            yield Fault(group.path, (KEY,), "the consolidated metadata are malformed", _outline(block), _FORM)
+            yield Fault(
+                group.path,
+                (KEY,),
+                "the consolidated metadata are malformed",
+                _outline(block),
+                _FORM if group.version == 3 else _FORM_V2,
+            )
         if not isinstance(entries, dict):
             continue
         for path, document in entries.items():
@@ -132,7 +139,8 @@ def _extra(context: Context) -> Iterator[Fault]:
         if not node.is_missing or not node.is_copy or has_documents_below(context, path):
             continue
         if not any(ancestor.path in reported for ancestor in context.tree.ancestors(path)):
-            yield Fault(path, (), "a node of the consolidated metadata has no document", None, "a zarr.json")
+            name = node.place(())[0]
+            yield Fault(path, (), "a node of the consolidated metadata has no document", None, f"a {name}")
         reported.add(path)
 
 
