@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, profiles, reading, rules_objects, rules_pixels, rules_ranges, schema
+from conformance import (
+    geometry,
+    metadata,
+    profiles,
+    reading,
+    repairs,
+    rules_objects,
+    rules_pixels,
+    rules_ranges,
+    schema,
+)
 from conformance.context import Context, Sample
 from conformance.counted import CountedStore
 from conformance.report import Depth, Finding, Report, Severity, clipped, format_pointer, shown
@@ -145,6 +155,7 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
     if context.is_moot(fault):
         return
     severity = profile.severity(rule, fault.severity)
+    patch = repairs.of(context, rule.id, fault)
     context.note(rule.id, fault.node)
     if severity is not Severity.INFO:
         places = fault.voids if fault.keeps else ((fault.node, fault.pointer), *fault.voids)
@@ -162,7 +173,7 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
         found=shown(fault.found),
         expected=clipped(fault.expected),
         relies=tuple(clipped(_named(context, place)) for place in fault.relies[:_MOST_RELIED]),
-        patch=fault.patch,
+        patch=fault.patch or patch,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from conformance import references, values
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from geozarr.store import Store
 
     T = TypeVar("T")
+
+
+_MOST_TOLD = 300  # characters of a uuid or URL that are looked at
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class Context:
 
     def is_void(self, node: str, *pointer: str | int) -> bool:
         """Tell whether a value, a part of it or what holds it has been reported."""
-        return any(a[: len(pointer)] == pointer[: len(a)] for a in self._void.get(node, ()))
+        voids = self._void.get(node)
+        return voids is not None and any(void[: len(pointer)] == pointer[: len(void)] for void in voids)
 
     def _is_void_above(self, node: str, pointer: Pointer) -> bool:
         """Tell whether a value as a whole, or what holds it, has been reported."""
@@ -253,11 +257,18 @@ def claims(entry: Any) -> frozenset[Convention]:
     """Find every known convention that a convention metadata object means, by its uuid or either of its URLs."""
     if not isinstance(entry, dict):
         return frozenset()
-    uuid, urls = str(entry.get("uuid")).strip().lower(), (entry.get("schema_url"), entry.get("spec_url"))
+    uuid, *urls = (
+        value if isinstance(value, str) else "" for value in map(entry.get, ("uuid", "schema_url", "spec_url"))
+    )
+    # All beginnings of URLs that mean something are shorter.
+    return _claimed(uuid[:_MOST_TOLD].strip().lower(), *(url[:_MOST_TOLD] for url in urls))
+
+
+@lru_cache(maxsize=1024)
+def _claimed(uuid: str, *urls: str) -> frozenset[Convention]:
+    """Find conventions; the nodes of a pyramid mostly register the same."""
     return frozenset(
-        known
-        for known in registration.KNOWN
-        if known.uuid == uuid or any(isinstance(url, str) and known.owns_url(url) for url in urls)
+        known for known in registration.KNOWN if known.uuid == uuid or any(known.owns_url(url) for url in urls)
     )
 
 

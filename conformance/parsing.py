@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from typing import Any
 
@@ -28,14 +29,16 @@ def parse(data: bytes) -> tuple[dict[str, Any], tuple[str, ...], str]:
         return {}, (), f"it is no JSON in UTF-8: {error}"
     if not isinstance(document, dict):
         return {}, (), "it is JSON, but no object"
-    if _is_deeper(document, MAX_DEPTH_OF_JSON):
+    is_long = data.count(b"{") + data.count(b"[") > MAX_DEPTH_OF_JSON
+    if is_long and _is_deeper(document, MAX_DEPTH_OF_JSON):
         return {}, (), f"it is nested deeper than {MAX_DEPTH_OF_JSON} levels"
     return document, tuple(dict.fromkeys(duplicates)), ""
 
 
 def _load(data: bytes, duplicates: list[str]) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
+        # Thousands of documents have the same few keys, which are kept once.
+        result = {sys.intern(key): value for key, value in pairs}
         if len(result) < len(pairs):
             duplicates.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return result

@@ -11,7 +11,6 @@ from conformance import zarr_v2
 from conformance.parsing import parse
 from conformance.tree import Node, Tree, blocks, is_legal_name
 from geozarr import manifest
-from geozarr import store as geozarr_store
 from geozarr.documents import DOCUMENT
 from geozarr.errors import LimitError, MetadataError, UnsupportedError
 from geozarr.store import MAX_DOCUMENT, MAX_NODES, join
@@ -87,6 +86,7 @@ def _walk(store: Store, root: Node) -> tuple[dict[str, Node], bool]:
         if not node.is_missing:
             nodes[path] = node
             _add_missing_groups(nodes, path)
+            _share(nodes, node)
         visited += 1
         if visited > MAX_NODES:
             raise LimitError("nodes", allowed=MAX_NODES, found=visited)
@@ -96,7 +96,7 @@ def _walk(store: Store, root: Node) -> tuple[dict[str, Node], bool]:
         ):
             continue  # below it are chunks, or what is not Zarr's
         try:
-            children = geozarr_store.list_children(store, path)
+            children = store.children(path)
         except UnsupportedError:
             has_lists = False
             children = _known_children(path, root)
@@ -105,6 +105,22 @@ def _walk(store: Store, root: Node) -> tuple[dict[str, Node], bool]:
         below = (join(path, child) for child in reversed(children))
         waiting.extend((child, depth + 1) for child in below if child not in former)
     return nodes, has_lists
+
+
+def _share(nodes: dict[str, Node], node: Node) -> None:
+    """Keep a document and its consolidated copies once where they are the same: most of them are.
+
+    `repr` tells 1 from 1.0 and from true, which `==` does not.
+    """
+    text = repr(node.document)
+    above = node.path
+    while above:
+        above = above.rpartition("/")[0]
+        block = nodes[above].document.get("consolidated_metadata")
+        copies = block.get("metadata") if isinstance(block, dict) else None
+        relative = node.path[len(above) :].lstrip("/")
+        if isinstance(copies, dict) and relative in copies and repr(copies[relative]) == text:
+            copies[relative] = node.document
 
 
 def _known_children(path: str, root: Node) -> list[str]:
@@ -175,7 +191,7 @@ def _read_v2(store: Store, path: str) -> Node:
 def _parsed(store: Store, key: str) -> tuple[dict[str, Any], tuple[str, ...], str]:
     """Read a document: itself, the keys that it states more than once, and why it cannot be read."""
     try:
-        data = geozarr_store.read_bytes(store, key, most=MAX_DOCUMENT)
+        found = store.get(key, most=MAX_DOCUMENT)
     except LimitError as error:
         return {}, (), f"it has {error.found:,.0f} bytes, more than the {MAX_DOCUMENT:,} allowed"
-    return ({}, (), _NONE) if data is None else parse(data)
+    return ({}, (), _NONE) if found is None else parse(found.data)

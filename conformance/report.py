@@ -63,24 +63,28 @@ class Change:
     Parameters
     ----------
     op : str
-        "add", which also replaces, or "remove".
+        "add", "replace" or "remove".
     node : str
         Path of the node whose document it changes.
     pointer : Pointer
         Where in it. What holds the place must be there; "-" is the end of an array.
     value : object
         What is added.
+    document : str
+        Name of the document, as in `Finding`.
     """
 
     op: str
     node: str
     pointer: Pointer
     value: object = None
+    document: str = "zarr.json"
 
     def to_document(self) -> dict[str, Any]:
         """Return it as JSON values."""
         value = {} if self.op == "remove" else {"value": self.value}
-        return {"node": f"/{self.node}", "op": self.op, "path": format_pointer(self.pointer), **value}
+        place = {"node": f"/{self.node}", "document": self.document}
+        return {**place, "op": self.op, "path": format_pointer(self.pointer), **value}
 
 
 @dataclass(frozen=True)

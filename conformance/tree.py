@@ -15,6 +15,8 @@ from conformance import zarr_v2
 from geozarr.documents import DOCUMENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conformance.report import Pointer
 
 
@@ -126,6 +128,12 @@ class Tree:
     def children(self, path: str) -> list[Node]:
         """Nodes directly below a group."""
         return [self.nodes[child] for child in self._children.get(path, ())]
+
+    def below(self, path: str) -> Iterator[Node]:
+        """Nodes below a group, at whatever depth, parents before children."""
+        for child in self.children(path):
+            yield child
+            yield from self.below(child.path)
 
     def child_arrays(self, path: str) -> dict[str, Node]:
         """Arrays directly below a group, by name."""
