@@ -1,8 +1,9 @@
 """Mend the documents of a store: apply what findings suggest, check again, and show what changes.
 
 Patches are applied to a copy in memory, round after round, since what has been mended lets further rules speak, until
-none is left. Consolidated metadata are made anew from the nodes' own documents, of which they are copies. Chunks are
-neither read nor written.
+none is left. Consolidated metadata are made anew from the nodes' own documents, of which they are copies; a document
+that is lost, or cannot be read, from its copy, if there are objects that it is of. Where a document and its copy
+differ the one is taken that leaves fewer faults, else the document. Chunks are neither read nor written.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from conformance import reading, zarr_v2
 from conformance.check import check
 from conformance.parsing import parse
 from conformance.report import Depth
+from conformance.tree import blocks
 from geozarr import manifest
 from geozarr import store as geozarr_store
 from geozarr.documents import DOCUMENT
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from conformance.report import Change, Finding, Report
-    from conformance.tree import Tree
+    from conformance.tree import Node, Tree
     from geozarr.stores import Listed, Store
 
 _ROUNDS = 12  # no store known takes more than four
@@ -82,23 +84,78 @@ def plan(store: Store, *, profile: str = "geozarr") -> Fix:
         As `check` does.
     """
     overlay = Overlay(store)
+    first = check(overlay, depth=Depth.GEOMETRY, profile=profile, own_documents=True)
+    fix = _rounds(overlay, first, profile)
+    if any(finding.rule == "ZARR-22" for finding in first.findings):
+        other = Overlay(store)
+        _take_copies(other, reading.read(other), [finding.node[1:] for finding in first.findings])
+        found = check(other, depth=Depth.GEOMETRY, profile=profile, own_documents=True)
+        of_copies = _rounds(other, found, profile)
+        if _weight(of_copies.report) < _weight(fix.report):
+            told = {finding.id for finding in of_copies.report.findings}
+            return replace(of_copies, mended=tuple(finding for finding in first.findings if finding.id not in told))
+    return fix
+
+
+def _weight(report: Report) -> tuple[int, ...]:
+    return tuple(report.counts.values())  # errors first
+
+
+def _rounds(overlay: Overlay, report: Report, profile: str) -> Fix:
+    """Mend what can be mended of an overlay, of which there is a report."""
     mended: list[Finding] = []
     for _ in range(_ROUNDS):
-        report = check(overlay, depth=Depth.GEOMETRY, profile=profile, own_documents=True)
         tree = reading.read(overlay)
         applied = [finding for finding in report.findings if _apply(overlay, tree, finding)]
         stale = [finding for finding in report.findings if finding.rule in _COPIES]
-        if not applied and not stale:
+        has_lost = _restore(overlay, tree)
+        if not applied and not stale and not has_lost:
             break
         holders = {finding.node[1:] for finding in report.findings if finding.rule == "MS-18"}
-        if not _consolidate(overlay, reading.read(overlay), holders) and not applied:
+        if not _consolidate(overlay, reading.read(overlay), holders) and not applied and not has_lost:
             break
-        mended += [*applied, *stale]
+        mended += [finding for finding in report.findings if finding in applied or finding in stale or has_lost]
+        report = check(overlay, depth=Depth.GEOMETRY, profile=profile, own_documents=True)
     known = {finding.id for finding in report.findings}
     documents = {key: document for key, document in overlay.changed.items() if document != overlay.stored(key)}
     before = {key: overlay.stored(key) for key in documents}
     gone = {finding.id: finding for finding in mended if finding.id not in known}
     return Fix(documents, before, tuple(gone.values()), report)
+
+
+def _take_copies(overlay: Overlay, tree: Tree, paths: Iterable[str]) -> None:
+    """Take the outermost consolidated copy of some nodes for their own documents."""
+    for path in paths:
+        for group in reversed(tree.ancestors(path)):
+            copied = blocks(group).get(path[len(group.path) :].lstrip("/"))
+            if copied is not None and group.version == 3:
+                own = {key: value for key, value in tree.nodes[path].document.items() if key == _BLOCK}
+                overlay.changed[join(path, DOCUMENT)] = copy.deepcopy({**_plain(copied), **own})
+                break
+
+
+def _restore(overlay: Overlay, tree: Tree) -> bool:
+    """Write documents that are lost, or cannot be read, from their copies; returns whether there were any."""
+    found = False
+    for node in tree.nodes.values():
+        if node.is_copy and node.version == 3 and not (node.is_missing and _is_bare(overlay, tree, node)):
+            overlay.changed[join(node.path, DOCUMENT)] = copy.deepcopy(_plain(node.document))
+            found = True
+    return found
+
+
+def _is_bare(overlay: Overlay, tree: Tree, node: Node) -> bool:
+    """Tell whether nothing is stored of a lost node, nor of what is lost above it: it may have been deleted.
+
+    A scalar, such as a grid mapping, is all in its document.
+    """
+    lost = [node, *(group for group in tree.ancestors(node.path) if group.is_missing)]
+    if len(lost) == 1 and node.document.get("shape") == []:
+        return False
+    try:
+        return not overlay.base.children(lost[-1].path)
+    except UnsupportedError:
+        return True
 
 
 def write(store: Store, fix: Fix) -> None:
@@ -131,7 +188,7 @@ class Overlay:
 
     Parameters
     ----------
-    store : Store
+    base : Store
         What answers for the rest.
 
     Attributes
@@ -140,31 +197,29 @@ class Overlay:
         Documents by key.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, base: Store) -> None:
+        self.base = base
         self.changed: dict[str, dict[str, Any]] = {}
 
     @property
     def location(self) -> str:
         """Where it is, for people."""
-        return self._store.location
+        return self.base.location
 
     def document(self, key: str) -> dict[str, Any]:
-        """Return a document to change; empty where there is none."""
-        if key not in self.changed:
-            self.changed[key] = copy.deepcopy(self.stored(key))
-        return self.changed[key]
+        """Return a copy of a document, as it has been changed so far; empty where there is none."""
+        return copy.deepcopy(self.changed[key] if key in self.changed else self.stored(key))
 
     def stored(self, key: str) -> dict[str, Any]:
         """Return a document as it is stored; empty where there is none, or none that can be read."""
-        return _stored(self._store, key)[0]
+        return _stored(self.base, key)[0]
 
     def get(
         self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
     ) -> Found | None:
         """Read an object; a changed document whole."""
         if key not in self.changed:
-            return self._store.get(key, first=first, length=length, last=last, most=most)
+            return self.base.get(key, first=first, length=length, last=last, most=most)
         data = encode_document(self.changed[key], node=key)
         return Found(data, len(data)) if self.changed[key] else None
 
@@ -174,11 +229,13 @@ class Overlay:
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
         """List the objects below a prefix."""
-        return self._store.listed(prefix)
+        return self.base.listed(prefix)
 
     def children(self, prefix: str = "") -> list[str]:
-        """Names of the folders directly below a prefix."""
-        return self._store.children(prefix)
+        """Names of the folders directly below a prefix, those of new documents among them."""
+        start = f"{prefix}/" if prefix else ""
+        below = (key[len(start) :] for key in self.changed if key.startswith(start))
+        return sorted({*self.base.children(prefix), *(key.partition("/")[0] for key in below if "/" in key)})
 
     def delete(self, key: str) -> None:
         """Never delete."""
@@ -198,7 +255,7 @@ def _apply(overlay: Overlay, tree: Tree, finding: Finding) -> bool:
             if tree.nodes[change.node].duplicates:
                 return False  # writing it anew would decide between two values of one key
             key = join(change.node, change.document)
-            document = touched.setdefault(key, copy.deepcopy(overlay.document(key)))
+            document = touched[key] if key in touched else touched.setdefault(key, overlay.document(key))
             _change(document, change)
     except (KeyError, IndexError, TypeError, ValueError):
         return False  # another patch of this round has been there
@@ -221,37 +278,42 @@ def _change(document: Any, change: Change) -> None:
 def _consolidate(overlay: Overlay, tree: Tree, holders: Iterable[str]) -> bool:
     """Make consolidated metadata anew, and that of `holders` which have none; returns whether anything changed."""
     is_changed = False
-    for group in reversed(tree.groups):  # those below first, since a copy holds no copies
+    for group in tree.groups:
         if group.fault or group.duplicates or (_BLOCK not in group.document and group.path not in holders):
             continue
-        prefix = f"{group.path}/" if group.path else ""
-        below = [node for node in tree.below(group.path) if not node.fault]
-        if group.version == 2:
-            key, made = join(group.path, zarr_v2.CONSOLIDATED), _metadata_v2(overlay, tree, group.path, prefix)
-        else:
-            key, made = join(group.path, DOCUMENT), None
-        document = overlay.document(key)
-        if made is None:
-            # Own documents as they are stored: those of a tree may have been shared with copies.
-            entries = {node.path[len(prefix) :]: _plain(overlay.document(join(node.path, DOCUMENT))) for node in below}
-            former = document.get(_BLOCK)
-            copies = former.get("metadata") if isinstance(former, dict) else None
-            order = list(copies) if isinstance(copies, dict) else []
-            named = [path for path in order if path in entries]
-            new = {path: entries[path] for path in (*named, *(path for path in entries if path not in named))}
-            made = {"kind": "inline", "must_understand": False, "metadata": new}
-            is_changed |= document.get(_BLOCK) != made
-            document[_BLOCK] = made
-        else:
-            is_changed |= document != made
+        name, make = (zarr_v2.CONSOLIDATED, _metadata_v2) if group.version == 2 else (DOCUMENT, _with_copies)
+        key = join(group.path, name)
+        former, made = overlay.document(key), make(overlay, tree, group)
+        if made != former:
             overlay.changed[key] = made
+            is_changed = True
     return is_changed
 
 
-def _metadata_v2(overlay: Overlay, tree: Tree, path: str, prefix: str) -> dict[str, Any]:
+def _with_copies(overlay: Overlay, tree: Tree, group: Node) -> dict[str, Any]:
+    """Give the document of a group copies of all those below it, in the order in which they were."""
+    prefix = f"{group.path}/" if group.path else ""
+    document = overlay.document(join(group.path, DOCUMENT))
+    former = document.get(_BLOCK)
+    found = former.get("metadata") if isinstance(former, dict) else None
+    copies = found if isinstance(found, dict) else {}
+    entries: dict[str, Any] = {}
+    for node in tree.below(group.path):
+        relative = node.path[len(prefix) :]
+        if not node.fault:
+            entries[relative] = _plain(overlay.document(join(node.path, DOCUMENT)))
+        elif relative in copies:
+            entries[relative] = copies[relative]  # all that is left of it
+    order = [*(path for path in copies if path in entries), *(path for path in entries if path not in copies)]
+    metadata = {path: entries[path] for path in order}
+    return {**document, _BLOCK: {"kind": "inline", "must_understand": False, "metadata": metadata}}
+
+
+def _metadata_v2(overlay: Overlay, tree: Tree, group: Node) -> dict[str, Any]:
     """Collect the documents of a group and of what is below it into a `.zmetadata`."""
+    prefix = f"{group.path}/" if group.path else ""
     found = {}
-    for node in (tree.nodes[path], *tree.below(path)):
+    for node in (group, *tree.below(group.path)):
         for name in (zarr_v2.ARRAY if node.is_array else zarr_v2.GROUP, zarr_v2.ATTRIBUTES):
             document = overlay.document(join(node.path, name))
             if document:
