@@ -19,6 +19,7 @@ from conformance import layouts, lots, pixels, reference, rules_ratios, values
 from conformance.rederive import compare
 from conformance.relations import relation_between
 from conformance.report import Depth, Fault, Rule, Severity
+from geozarr.store import join
 from geozarr.window import Window
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 
 # CF 7.3 and GDAL's names of what `reference.py` derives.
 _CELL_METHODS = {"mean": "average", "maximum": "max", "minimum": "min", "point": "nearest"}
+# What of an array's document is needed to read its cells.
+_READ_BY = (
+    ("shape",),
+    ("data_type",),
+    ("chunk_grid",),
+    ("codecs",),
+    ("dimension_names",),
+    ("attributes", "_FillValue"),
+)
 _NAMES = {"med": "median", "mean": "average"}
 
 
@@ -133,8 +143,10 @@ def _check_array(
         return
     sources = {other.asset: other for other in (chain[-1], chain[1])}  # often one and the same
     finer = [found for other in sources.values() if (found := _finer(context, level, other, coarse)) is not None]
+    # What is wrong with a source may be why its cells are not read, or read otherwise.
+    relied = tuple((_path_in(other, array.name), part) for other in sources.values() for part in _READ_BY)
     if not finer:
-        yield _untold(array, "its cells are no whole number of cells that can be read")
+        yield replace(_untold(array, "its cells are no whole number of cells that can be read"), relies=relied)
         return
     readings = [
         Reading(replace(coarse, missing=missing), replace(fine, missing=missing), relation, method, at)
@@ -156,7 +168,13 @@ def _check_array(
     for raster in (coarse, *(fine for fine, _ in finer)):
         yield from _unreadable(raster, told)
     if best[1].wrong:
-        yield _fault(context, level, stated, *best)
+        fault = _fault(context, level, stated, *best)
+        yield replace(fault, relies=(*fault.relies, *relied))
+
+
+def _path_in(level: Level, name: str) -> str:
+    """Path of a variable in a level, whether it is there or not."""
+    return level.node.path if level.node.is_array else join(level.node.path, name)
 
 
 def _finer(context: Context, level: Level, other: Level, coarse: Raster) -> tuple[Raster, Relation] | None:
