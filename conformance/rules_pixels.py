@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 
-from conformance import layouts, pixels, reference, rules_ratios, sites, values
+from conformance import cell_methods, layouts, pixels, reference, rules_ratios, sites, values
 from conformance.rederive import compare
 from conformance.report import Depth, Fault, Rule, Severity
 from geozarr.window import Window
@@ -160,9 +160,8 @@ def _seen(context: Context, raster: Raster) -> tuple[float, float] | None:
 
 def method_of(context: Context, level: Level, array: Node) -> str | None:
     """Name the method by which an array of a level is derived: its own `cell_methods`, else the layout's (MS-16)."""
-    stated = (context.attribute(array, "cell_methods", values.text) or "").split()
-    if "area:" in stated[:-1]:
-        found = stated[stated.index("area:") + 1]
+    found = context.attribute(array, "cell_methods", cell_methods.of_area)
+    if found is not None:
         return _CELL_METHODS.get(found, found)
     pyramid = level.pyramid
     for holder, pointer in (
