@@ -96,6 +96,7 @@ def check(
         requests=opened.requests,
         bytes_read=opened.bytes_read,
         inherited=_inherited(context),
+        left_out=_left_out(rules_at(context.depth, judged_by)),
     )
 
 
@@ -152,6 +153,12 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
         relies=tuple(clipped(format_place(place)) for place in fault.relies[:_MOST_RELIED]),
         patch=fault.patch,
     )
+
+
+def _left_out(rules: tuple[Rule, ...]) -> dict[str, str]:
+    """Name the rules of which a part cannot be checked here, and say why."""
+    reasons = {rule.id: rule.lacks() for rule in rules if rule.lacks is not None}
+    return {rule: reason for rule, reason in reasons.items() if reason}
 
 
 def _inherited(context: Context) -> dict[str, dict[str, str]]:

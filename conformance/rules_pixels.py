@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 
-from conformance import cell_methods, layouts, pixels, reference, rules_ratios, sites, values
+from conformance import layouts, methods, pixels, reference, rules_ratios, sites, values
 from conformance.rederive import compare
 from conformance.report import Depth, Fault, Rule, Severity
 from geozarr.window import Window
@@ -35,9 +35,6 @@ SIDE = 32  # cells along a side of a block
 TRIES = 24  # blocks that are drawn to find some with data
 MOST = 2048  # cells along a side of a footprint that is read
 _WHOLE = 1e-4  # cells: how far a corner of a level may be from a corner of a finer cell
-# CF 7.3 and GDAL's names of what `reference.py` derives.
-_CELL_METHODS = {"mean": "average", "maximum": "max", "minimum": "min", "point": "nearest"}
-_NAMES = {"med": "median", "mean": "average"}
 
 
 @dataclass(frozen=True)
@@ -158,22 +155,6 @@ def _seen(context: Context, raster: Raster) -> tuple[float, float] | None:
     return (float(low), float(high)) if low <= high else None
 
 
-def method_of(context: Context, level: Level, array: Node) -> str | None:
-    """Name the method by which an array of a level is derived: its own `cell_methods`, else the layout's (MS-16)."""
-    found = context.attribute(array, "cell_methods", cell_methods.of_area)
-    if found is not None:
-        return _CELL_METHODS.get(found, found)
-    pyramid = level.pyramid
-    for holder, pointer in (
-        (level.item.document, level.item.pointer("resampling_method")),
-        (pyramid.multiscales, ("attributes", "multiscales", "resampling_method")),
-    ):
-        name = holder.get("resampling_method")
-        if isinstance(name, str) and not context.is_void(pyramid.node.path, *pointer):
-            return _NAMES.get(name, name)
-    return None
-
-
 def relation_of(level: values.Transform, finer: values.Transform, asset: str) -> Relation | None:
     """Tell how cells of a level lie on finer ones; None where they are no whole number of them."""
     both = ~Affine(*finer) * Affine(*level)
@@ -196,7 +177,8 @@ def _check_array(
     context: Context, level: Level, chain: list[Level], coarse: Raster, told: set[tuple[str, str]]
 ) -> Iterator[Fault]:
     array = coarse.node
-    stated = method_of(context, level, array)
+    known = methods.effective(context, level, array)
+    stated = None if known is None else known.method
     if stated is not None and stated not in reference.METHODS:
         yield _untold(array, f"no rule knows {stated!r}")
         return

@@ -171,7 +171,7 @@ def _data_attributes(plan: Plan, variable: PlannedVariable, grid: Grid) -> dict[
 
 
 def _cell_methods(variable: PlannedVariable) -> dict[str, Any]:
-    """What a cell above the finest level is of those below it (CF 7.3), which no field of a layout says by variable.
+    """Say what a cell above the finest level is of those below it (CF 7.3); no field of a layout does by variable.
 
     Methods stand in the order in which they were applied, so that the source's own come first.
     """

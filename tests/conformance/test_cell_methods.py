@@ -24,8 +24,10 @@ def test_methods_are_read_in_their_order(text, found) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "mean", "area:", ": mean", "area: mean where", "area: where land", "area: mean mode", "area: mean time:"]
-    + [None, 5, ["area: mean"], "area: mean " * 10_000],
+    [
+        *("", "mean", "area:", ": mean", "area: mean where", "area: where land", "area: mean mode", "area: mean time:"),
+        *(None, 5, ["area: mean"], "area: mean " * 10_000),
+    ],
 )
 def test_what_has_another_form_is_none(value) -> None:
     assert parse(value) is None
