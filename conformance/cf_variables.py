@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CF = re.compile(r"(?:^|[\s,])CF-[0-9]")
 _SINCE = re.compile(r"\bsince\b", re.IGNORECASE)
 BOUNDS = ("bounds", "climatology")
+_OF_MAPPINGS = ("grid_mapping_name", "crs_wkt", "spatial_ref")
 
 
 def all_of(context: Context) -> tuple[Node, ...]:
@@ -26,6 +27,12 @@ def all_of(context: Context) -> tuple[Node, ...]:
 def data_variables(context: Context) -> list[Node]:
     """Those that hold data: no coordinates, bounds or grid mappings."""
     return context.once("CF data", "", lambda: _find_data(context))
+
+
+def mappings(context: Context) -> set[str]:
+    """Paths of grid mapping variables; one whose users have lost their attributes is one all the same."""
+    named = set(grid_mappings.all_of(context))
+    return named | {array.path for array in context.tree.arrays if any(key in array.attributes for key in _OF_MAPPINGS)}
 
 
 def is_time(array: Node) -> bool:
@@ -58,7 +65,7 @@ def _names_cf(conventions: Any) -> bool:
 
 def _find_data(context: Context) -> list[Node]:
     served = {path for array in context.tree.arrays for path in _named(context, array)}
-    served |= set(grid_mappings.all_of(context))
+    served |= mappings(context)
     return [
         array
         for array in all_of(context)

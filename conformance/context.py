@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from conformance import references, values
+from conformance import drafts, references, values
 from conformance.layouts import Pyramid, find
 from geozarr.conventions import proj, registration, spatial
 from geozarr.conventions.registration import MULTISCALES, PROJ, SPATIAL, Convention
@@ -185,12 +185,20 @@ class Context:
         """Conventions of which a node has keys, registered or not."""
         return self.once("uses", node.path, lambda: self._read_uses(node))
 
-    @staticmethod
-    def _read_uses(node: Node) -> frozenset[Convention]:
+    def claims_multiscales(self, node: Node) -> bool:
+        """Tell whether a node registers multiscales v0.1, be it well or badly."""
+        entries = node.attributes.get(registration.KEY)
+        return isinstance(entries, list) and any(MULTISCALES in claims(entry) for entry in entries)
+
+    def is_of_draft(self, node: Node) -> bool:
+        """Tell whether a node has `multiscales` of a draft that v0.1 does not judge (GZ-24)."""
+        return drafts.is_archives_2025(node.attributes) and not self.claims_multiscales(node)
+
+    def _read_uses(self, node: Node) -> frozenset[Convention]:
         attributes = node.attributes
         layout = attributes.get("multiscales")
         present = (
-            (MULTISCALES, isinstance(layout, dict) and "layout" in layout),
+            (MULTISCALES, isinstance(layout, dict) and "layout" in layout and not self.is_of_draft(node)),
             (PROJ, any(key in attributes for key in proj.KEYS)),
             (SPATIAL, any(key in attributes for key in spatial.KEYS)),
         )
@@ -201,7 +209,7 @@ class Context:
     @cached_property
     def pyramids(self) -> tuple[Pyramid, ...]:
         """All multiscale groups of the tree."""
-        return find(self.tree)
+        return tuple(pyramid for pyramid in find(self.tree) if not self.is_of_draft(pyramid.node))
 
     def own_crs(self, node: Node) -> CRS | None:
         """CRS that a node states by itself, `proj:wkt2` first (PJ-08); None where it has none that can be used."""

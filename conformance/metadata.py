@@ -13,10 +13,13 @@ from conformance import (
     rules_dimensions,
     rules_documents,
     rules_flags,
+    rules_geozarr,
     rules_grid_mapping,
+    rules_legacy,
     rules_levels,
     rules_missing,
     rules_multiscales,
+    rules_ngff,
     rules_proj,
     rules_registration,
     rules_spatial,
@@ -46,6 +49,9 @@ RULES = (
     *rules_tms.RULES,
     *rules_tiles.FIRST_RULES,
     *rules_tile_limits.RULES,
+    *rules_geozarr.RULES,
+    *rules_legacy.RULES,
+    *rules_ngff.RULES,
 )
 
 _READER = "says what a reader does; a store can neither keep nor break it"

@@ -50,6 +50,7 @@ class Mutation:
     raw: Edit | None = None
     severity: Severity = ERROR
     pointer: str | None = None
+    profile: str = "geozarr"
 
 
 def _holder(documents: dict[str, Any], path: str, pointer: tuple[str | int, ...]) -> Any:
@@ -113,8 +114,8 @@ def shifted(index: int, by: float) -> Callable[[list[float]], list[float]]:
     return lambda numbers: [number + by if i == index else number for i, number in enumerate(numbers)]
 
 
-def array(**changes: Any) -> dict[str, Any]:
-    """A small array document."""
+def array(*, attributes: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A small array document, of a variable that says what it is."""
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -124,7 +125,7 @@ def array(**changes: Any) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0.0,
         "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
-        "attributes": {},
+        "attributes": {"long_name": "made for a test", **(attributes or {})},
         **changes,
     }
 
@@ -727,6 +728,201 @@ CF = [
     Mutation("fill value a list", "packed", "CF-23", "/1/height", put("1/height", ATTRS, "_FillValue", [-1])),
 ]
 
+UTC_DAYS = "days since 2000-01-01"
+
+
+def time(path: str = "time", **attributes: Any) -> Edit:
+    """Add a coordinate variable of time, with what it says changed; None takes a key away."""
+    stated = {"standard_name": "time", "axis": "T", "units": UTC_DAYS, "calendar": "standard", **attributes}
+    kept = {key: value for key, value in stated.items() if value is not None}
+    one = {"name": "regular", "configuration": {"chunk_shape": [1]}}
+    return add(path, array(shape=[1], chunk_grid=one, dimension_names=[path.rpartition("/")[2]], attributes=kept))
+
+
+def flags(path: str, **attributes: Any) -> Edit:
+    """Say of a variable that it holds flags."""
+    stated = {"flag_values": [0, 1, 2], "flag_meanings": "none wood water", **attributes}
+    kept = {key: value for key, value in stated.items() if value is not None}
+    return lambda documents: documents[path][ATTRS].update(kept)
+
+
+def level_names(documents: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Attributes of a variable at all levels."""
+    return [found[ATTRS] for path, found in documents.items() if path.rpartition("/")[2] == name]
+
+
+def at_levels(name: str, **attributes: Any) -> Edit:
+    """Say something of a variable at all levels."""
+    return lambda documents: [found.update(attributes) for found in level_names(documents, name)]
+
+
+VARIABLES = [
+    Mutation("no long name", "tms", "CF-18", "/9/red", drop("9/red", ATTRS, "long_name"), severity=WARNING),
+    Mutation(
+        "no long name of degrees", "degrees", "CF-18", "/0/b1", drop("0/b1", ATTRS, "long_name"), severity=WARNING
+    ),
+    Mutation("long name a number", "tms", "CF-18", "/9/red", put("9/red", ATTRS, "long_name", 5)),
+    Mutation(
+        "standard name misspelt",
+        "packed",
+        "CF-18",
+        "/1/height",
+        put("1/height", ATTRS, "standard_name", "air_temprature"),
+    ),
+    Mutation("standard name no string", "own", "CF-18", "/mid/gray", put("mid/gray", ATTRS, "standard_name", ["a"])),
+    Mutation(
+        "unknown modifier",
+        "packed",
+        "CF-18",
+        "/1/height",
+        put("1/height", ATTRS, "standard_name", "surface_altitude guess"),
+    ),
+    Mutation(
+        "units of another quantity",
+        "packed",
+        "CF-18",
+        "/1/height",
+        put("1/height", ATTRS, "standard_name", "air_temperature"),
+        pointer="/attributes/units",
+    ),
+    Mutation(
+        "counted in metres",
+        "packed",
+        "CF-18",
+        "/1/height",
+        put("1/height", ATTRS, "standard_name", "surface_altitude number_of_observations"),
+    ),
+    Mutation(
+        "standard name of old",
+        "packed",
+        "CF-18",
+        "/1/height",
+        put("1/height", ATTRS, "standard_name", "significant_height_of_swell_waves"),
+        severity=INFO,
+    ),
+    Mutation("unknown units", "packed", "CF-19", "/1/height", put("1/height", ATTRS, "units", "meters above ground")),
+    Mutation("units a number", "tms", "CF-19", "/9/dem", put("9/dem", ATTRS, "units", 1)),
+    Mutation("units without a unit", "native", "CF-19", "/1/data", put("1/data", ATTRS, "units", "unitless")),
+    Mutation("units of nonsense", "native", "CF-19", "/1/data", put("1/data", ATTRS, "units", "m^" + "9" * 5000)),
+    Mutation("blank units", "degrees", "CF-19", "/1/b1", put("1/b1", ATTRS, "units", " "), severity=WARNING),
+    Mutation("units of COARDS", "degrees", "CF-19", "/1/b1", put("1/b1", ATTRS, "units", "level"), severity=WARNING),
+    Mutation(
+        "quantity without units", "tms", "CF-19", "/9/dem", put("9/dem", ATTRS, "standard_name", "surface_altitude")
+    ),
+    Mutation("unknown calendar", "native", "CF-25", "/time", time(calendar="mayan")),
+    Mutation("calendar a number", "tms", "CF-25", "/time", time(calendar=360)),
+    Mutation("retired calendar", "degrees", "CF-25", "/time", time(calendar="gregorian"), severity=WARNING),
+    Mutation("time without units", "native", "CF-25", "/time", time(units=None)),
+    Mutation("time in seconds", "native", "CF-25", "/time", time(units="s")),
+    Mutation("time in fortnights", "tms", "CF-25", "/time", time(units="fortnights since 2000-01-01")),
+    Mutation("units of time a number", "tms", "CF-25", "/time", time(units=2000)),
+    Mutation("no such date", "native", "CF-25", "/time", time(units="days since 2001-02-29")),
+    Mutation(
+        "no such date of a calendar",
+        "native",
+        "CF-25",
+        "/time",
+        time(units="days since 2000-01-31", calendar="360_day"),
+    ),
+    Mutation("months", "degrees", "CF-25", "/time", time(units="months since 2000-01-01"), severity=WARNING),
+    Mutation("a zone", "tms", "CF-25", "/time", time(units=f"{UTC_DAYS} 00:00 +5:30"), severity=WARNING),
+    Mutation("a zone of UTC", "tms", "CF-25", "/time", time(units=f"{UTC_DAYS} 00:00 -1", calendar="utc")),
+    Mutation("time along X", "native", "CF-25", "/time", time(axis="X")),
+    Mutation("time by its units alone", "own", "CF-25", "/time", time(axis=None, standard_name=None), severity=INFO),
+    Mutation("too few meanings", "tms", "CF-26", "/10/red", flags("10/red", flag_meanings="none wood")),
+    Mutation("flag values too large", "tms", "CF-26", "/10/red", flags("10/red", flag_values=[0, 1, 256])),
+    Mutation("flag values as text", "degrees", "CF-26", "/0/b1", flags("0/b1", flag_values="0b, 1b, 2b")),
+    Mutation("flag value twice", "tms", "CF-26", "/10/red", flags("10/red", flag_values=[0, 1, 1])),
+    Mutation("flags without meanings", "own", "CF-26", "/near/gray", flags("near/gray", flag_meanings=None)),
+    Mutation("meanings without flags", "own", "CF-26", "/near/gray", flags("near/gray", flag_values=None)),
+    Mutation(
+        "meanings a list", "own", "CF-26", "/near/gray", flags("near/gray", flag_meanings=["none", "wood", "water"])
+    ),
+    Mutation("meanings with commas", "tms", "CF-26", "/10/red", flags("10/red", flag_meanings="none, wood, water")),
+    Mutation("a mask of no bit", "tms", "CF-26", "/10/red", flags("10/red", flag_values=None, flag_masks=[0, 1, 2])),
+    Mutation(
+        "too few masks",
+        "tms",
+        "CF-26",
+        "/10/red",
+        flags("10/red", flag_masks=[3, 3]),
+        pointer="/attributes/flag_masks",
+    ),
+    Mutation("values beyond their masks", "tms", "CF-26", "/10/red", flags("10/red", flag_masks=[1, 1, 1])),
+    Mutation(
+        "flags averaged by the layout",
+        "tms",
+        "CF-26",
+        "/",
+        at_levels("red", flag_values=[0, 1], flag_meanings="none wood"),
+        severity=WARNING,
+        pointer="/attributes/multiscales/resampling_method",
+    ),
+    Mutation(
+        "flags averaged by themselves",
+        "tms",
+        "CF-26",
+        "/9/red",
+        flags("9/red", cell_methods="area: mean"),
+        severity=WARNING,
+        pointer="/attributes/cell_methods",
+    ),
+    Mutation(
+        "cell methods unlike the layout",
+        "tms",
+        "CF-27",
+        "/9/red",
+        put("9/red", ATTRS, "cell_methods", "area: maximum"),
+        severity=INFO,
+    ),
+    Mutation(
+        "cell methods unlike the layout at every level",
+        "native",
+        "CF-27",
+        "/1/data",
+        at_levels("data", cell_methods="area: mode"),
+        severity=INFO,
+    ),
+    Mutation("cell methods without a name", "tms", "CF-27", "/9/red", put("9/red", ATTRS, "cell_methods", "mean")),
+    Mutation("cell methods a list", "native", "CF-27", "/1/data", put("1/data", ATTRS, "cell_methods", ["area: mean"])),
+    Mutation(
+        "cell methods of no appendix",
+        "native",
+        "CF-27",
+        "/0/data",
+        put("0/data", ATTRS, "cell_methods", "area: blend"),
+        severity=WARNING,
+    ),
+    Mutation("bounds of nothing", "native", "CF-28", "/1/x", put("1/x", ATTRS, "bounds", "x_bnds"), severity=INFO),
+    Mutation("bounds no string", "degrees", "CF-28", "/1/lat", put("1/lat", ATTRS, "bounds", 5), severity=INFO),
+    Mutation(
+        "bounds of another shape",
+        "tms",
+        "CF-28",
+        "/time_bnds",
+        together(time(bounds="time_bnds"), add("time_bnds", array())),
+        severity=INFO,
+    ),
+    Mutation(
+        "no latitudes",
+        "degrees",
+        "CF-12",
+        "/1/lat",
+        remove("1/lat"),
+        severity=WARNING,
+        profile="cf",
+    ),
+    Mutation(
+        "no times",
+        "native",
+        "CF-12",
+        "/1/time",
+        put("1/data", "dimension_names", ["time", "y", "x"]),
+        severity=WARNING,
+        profile="cf",
+    ),
+]
+
 ZARR = [
     Mutation("array cut", "native", "ZARR-01", "/1/data", raw=add("1/data", b'{"zarr_format": 3, "node')),
     Mutation("array no object", "native", "ZARR-01", "/1/data", raw=add("1/data", b"[]")),
@@ -1178,12 +1374,12 @@ GEOMETRY = [
     Mutation("size of the other axis", "native", "XC-10", "/1/data", put("1/data", "shape", [3, 151, 102])),
 ]
 
-MUTATIONS = [*REGISTRATION, *MULTISCALES, *SPATIAL, *PROJ, *CF, *ZARR, *TILES, *GEOMETRY]
+MUTATIONS = [*REGISTRATION, *MULTISCALES, *SPATIAL, *PROJ, *CF, *VARIABLES, *ZARR, *TILES, *GEOMETRY]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.rule} {mutation.name}")
 def test_one_fault_makes_one_finding(stores, mutation: Mutation) -> None:
-    report = check(stores[mutation.store].edited(mutation.edit, mutation.raw))
+    report = check(stores[mutation.store].edited(mutation.edit, mutation.raw), profile=mutation.profile)
     found = [(finding.rule, finding.node, finding.severity) for finding in report.findings]
     assert found == [(mutation.rule, mutation.node, mutation.severity)], report.to_text()
     if mutation.pointer is not None:
@@ -1217,6 +1413,7 @@ def test_the_documentation_shows_what_the_first_mutation_of_each_rule_gives(stor
     for mutation in MUTATIONS:
         if mutation.rule not in shown:
             shown.add(mutation.rule)
-            found = check(stores[mutation.store].edited(mutation.edit, mutation.raw)).findings[0]
+            store = stores[mutation.store].edited(mutation.edit, mutation.raw)
+            found = check(store, profile=mutation.profile).findings[0]
             place = found.node + (f"#{found.pointer}" if found.pointer else "")
             assert rows[mutation.rule][4] == f"`{place}: {found.message}`"
