@@ -94,11 +94,14 @@ class Statement:
 
 
 def statements(context: Context) -> Iterator[Statement]:
-    """Read the statements of all arrays, equal ones below one home once; none that has been reported as a whole."""
+    """Read the statements of all arrays, equal ones below one home once.
+
+    What has been reported of the first of equal ones holds for all of them, so that it is read all the same.
+    """
     seen: set[tuple[str, str]] = set()
     for array in context.tree.arrays:
-        document = context.attribute(array, KEY, _object)
-        if document is None:
+        document = array.attributes.get(KEY)
+        if not isinstance(document, dict):
             continue
         matrices = read_set(document.get(TILE_MATRIX_SET))
         limits = document.get(limits_key(document) or "")
@@ -159,7 +162,3 @@ def _home(context: Context, array: Node, ids: tuple[str, ...]) -> str:
         if any(join(group.path, name) in context.tree.nodes for name in legal):
             return group.path
     return array.parent
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None

@@ -11,12 +11,14 @@ from geozarr.conventions import proj, spatial
 from geozarr.conventions.multiscales import KEY
 from geozarr.conventions.registration import KEY as REGISTERED
 from geozarr.conventions.registration import MULTISCALES, PROJ, SPATIAL
+from geozarr.store import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conformance.context import Context
-    from conformance.report import Pointer
+    from conformance.layouts import Pyramid
+    from conformance.report import Place, Pointer
     from conformance.tree import Node
     from geozarr.conventions.registration import Convention
 
@@ -51,7 +53,7 @@ def check_eopf(context: Context) -> Iterator[Fault]:
                 relies = tuple(pyramid.place(item, "asset") for item in pyramid.items)
                 message = "a member of the multiscale group that its layout does not declare"
                 yield Fault(child.path, (), message, child.name, "levels alone", relies=relies, keeps=True)
-    yield from _axes_without_coordinates(context)
+        yield from _axes_without_coordinates(context, pyramid)
 
 
 def check_draft_of_2025(context: Context) -> Iterator[Fault]:
@@ -89,18 +91,22 @@ def _lacking(
         yield Fault(node.path, ("attributes", "proj:wkt2"), "the group has no CRS", None, "a CRS, as EOPF asks")
 
 
-def _axes_without_coordinates(context: Context) -> Iterator[Fault]:
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for site in sites.sites(context):
-        for array in site.rasters if site.level is not None else ():
+def _axes_without_coordinates(context: Context, pyramid: Pyramid) -> Iterator[Fault]:
+    """Find axes for which no level has a coordinate array; one that some levels have is for XC-10."""
+    lacking: dict[str, list[Place]] = {}
+    known: set[str] = set()
+    for site in sites.of_levels(context, pyramid).values():
+        for array in site.rasters:
             for name in context.sizes(array):
-                if coordinate_of(context, site, name) is None:
-                    lacking.setdefault((site.home, name), []).append(array.path)
-    for (home, name), users in lacking.items():
-        path = f"{home}/{name}" if home else name
-        relies = tuple((user, ("dimension_names",)) for user in users)
-        message = "there is no coordinate array for the axis of a level"
-        yield Fault(path, (), message, None, f"an array {name!r} along it", relies=relies, keeps=True)
+                if coordinate_of(context, site, name) is not None:
+                    known.add(name)
+                else:
+                    lacking.setdefault(name, []).append((array.path, ("dimension_names",)))
+    for name, users in lacking.items():
+        if name not in known:
+            path = join(users[0][0].rpartition("/")[0], name)
+            message = "there is no coordinate array for an axis, at no level"
+            yield Fault(path, (), message, None, f"an array {name!r} along it", relies=tuple(users), keeps=True)
 
 
 def _texts(value: Any) -> Iterator[tuple[Pointer, str]]:

@@ -120,7 +120,7 @@ def check_chunks(context: Context) -> Iterator[Fault]:
                     message = f"chunks are not the tiles of matrix {name!r}"
                     pointer = ("chunk_grid", "configuration", "chunk_shape")
                     relies = ((statement.node.path, legacy.SET),)
-                    yield Fault(array.path, pointer, message, list(chunk), f"{list(tile)}", relies=relies, keeps=True)
+                    yield Fault(array.path, pointer, message, list(chunk), f"{list(tile)}", relies=relies)
         yield from _check_sides(statement)
 
 

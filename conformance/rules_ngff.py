@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from conformance.context import Context
     from conformance.report import Pointer
-    from conformance.sites import Site
     from conformance.tree import Node
     from geozarr.crs import CRS
 
@@ -156,7 +155,7 @@ def _check_datasets(
         if transforms is None:
             yield _malformed(node, (*place, _TRANSFORMS), item.get(_TRANSFORMS), len(names))
         else:
-            sizes.append(transforms[0])
+            sizes.append(tuple(map(abs, transforms[0])))
     if any(any(b < a for a, b in zip(fine, coarse, strict=True)) for fine, coarse in itertools.pairwise(sizes)):
         message = "datasets do not go from fine to coarse"
         found_sizes = [list(size) for size in sizes]

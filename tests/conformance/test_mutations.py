@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -1374,16 +1375,393 @@ GEOMETRY = [
     Mutation("size of the other axis", "native", "XC-10", "/1/data", put("1/data", "shape", [3, 151, 102])),
 ]
 
-MUTATIONS = [*REGISTRATION, *MULTISCALES, *SPATIAL, *PROJ, *CF, *VARIABLES, *ZARR, *TILES, *GEOMETRY]
+EOPF, LEGACY = "eopf", "legacy-0.4"
+# What a good store is told under a profile, without any fault: 0.4 recommends tiles of 256 or 512 cells.
+TOLD = {("own", LEGACY): ["tiles of an uncommon size"]}
+
+
+def unregistered(multiscales: Any) -> Edit:
+    """Add a group whose `multiscales` no convention stands for."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"multiscales": multiscales}}
+    return add("draft", group)
+
+
+def of_0_4(documents: dict[str, Any]) -> None:
+    """Make a good store of "tms" or "own" one of GeoZarr 0.4: standard names, and multiscales on each data array."""
+    multiscales = documents[""][ATTRS]["multiscales"]
+    is_own = "far" in documents
+    inline = {**multiscales["tile_matrix_set"], "tileMatrices": multiscales["tile_matrix_set"]["tileMatrices"]}
+    for path, document in documents.items():
+        name = path.rpartition("/")[2]
+        if name in ("red", "gray", "alpha", "dem"):
+            stated = {"tile_matrix_set": inline if is_own else "WebMercatorQuad", "resampling_method": "average"}
+            document[ATTRS]["multiscales"] = json.loads(json.dumps(stated))
+            is_height = name == "dem"
+            document[ATTRS]["standard_name"] = "surface_altitude" if is_height else "surface_albedo"
+            document[ATTRS]["units"] = "m" if is_height else "1"
+
+
+def legacy(*edits: Edit) -> Edit:
+    return together(of_0_4, *edits)
+
+
+def at_data(*pointer: Any) -> Edit:
+    """Write the last argument into the multiscales of every data array of 0.4; None takes it away."""
+    *where, last, value = pointer
+
+    def edit(documents: dict[str, Any]) -> None:
+        for path, document in documents.items():
+            if path and "multiscales" in document[ATTRS]:
+                holder = document[ATTRS]["multiscales"]
+                for part in where:
+                    holder = holder[part]
+                if value is None:
+                    del holder[last]
+                else:
+                    holder[last] = value(holder[last]) if callable(value) else value
+
+    return edit
+
+
+GEOZARR = [
+    Mutation(
+        "a class of GeoZarr",
+        "tms",
+        "GZ-01",
+        "/",
+        put("", ATTRS, "conformsTo", ["http://www.opengis.net/spec/geozarr/1.0/conf/core"]),
+        severity=WARNING,
+    ),
+    Mutation(
+        "a class of GeoZarr in Conventions",
+        "native",
+        "GZ-01",
+        "/",
+        change("", ATTRS, "Conventions", lambda text: f"{text} http://www.opengis.net/spec/geozarr/1.0"),
+        severity=WARNING,
+    ),
+    Mutation("root without box", "tms", "GZ-03", "/", drop("", ATTRS, "spatial:bbox"), profile=EOPF),
+    Mutation("dimensions on arrays alone", "tms", "GZ-03", "/", drop("", ATTRS, "spatial:dimensions"), profile=EOPF),
+    Mutation("no rows", "degrees", "GZ-03", "/0/lat", lambda d: [d.pop(f"{i}/lat") for i in range(3)], profile=EOPF),
+    Mutation(
+        "a member beside the levels",
+        "degrees",
+        "GZ-03",
+        "/quality",
+        add("quality", {"zarr_format": 3, "node_type": "group", "attributes": {}}),
+        profile=EOPF,
+    ),
+    Mutation("axes without names", "tms", "GZ-10", "/9/red", legacy(drop("9/red", "dimension_names")), profile=LEGACY),
+    Mutation(
+        "alpha without names",
+        "own",
+        "GZ-10",
+        "/mid/alpha",
+        legacy(drop("mid/alpha", "dimension_names")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "no standard name of data",
+        "tms",
+        "GZ-11",
+        "/9/red",
+        legacy(drop("9/red", ATTRS, "standard_name")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "no grid mapping of data",
+        "own",
+        "GZ-11",
+        "/near/gray",
+        legacy(drop("near/gray", ATTRS, "grid_mapping")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "no set",
+        "tms",
+        "GZ-20",
+        "/9/red",
+        legacy(drop("9/red", ATTRS, "multiscales", "tile_matrix_set")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "unknown set",
+        "tms",
+        "GZ-20",
+        "/9/red",
+        legacy(put("9/red", ATTRS, "multiscales", "tile_matrix_set", "MyQuad")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "a set elsewhere",
+        "tms",
+        "GZ-20",
+        "/9/red",
+        legacy(put("9/red", ATTRS, "multiscales", "tile_matrix_set", "https://example.org/mine")),
+        severity=INFO,
+        profile=LEGACY,
+    ),
+    Mutation(
+        "unknown method of all",
+        "own",
+        "GZ-20",
+        "/far/alpha",
+        legacy(at_data("resampling_method", "mean")),
+        profile=LEGACY,
+    ),
+    Mutation("no method", "own", "GZ-20", "/far/alpha", legacy(at_data("resampling_method", None)), profile=LEGACY),
+    Mutation(
+        "multiscales a text",
+        "own",
+        "GZ-20",
+        "/near/gray",
+        legacy(put("near/gray", ATTRS, "multiscales", "x")),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "limits without numbers",
+        "tms",
+        "GZ-20",
+        "/10/dem",
+        legacy(
+            lambda d: [
+                item[ATTRS]["multiscales"].update(tile_matrix_limits={"8": {}, "9": {}, "10": {"min_tile_col": 1}})
+                for path, item in d.items()
+                if path and "multiscales" in item[ATTRS]
+            ]
+        ),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "limits of no level",
+        "tms",
+        "GZ-21",
+        "/9/red",
+        legacy(put("9/red", ATTRS, "multiscales", "tile_matrix_set_limits", {"8": {}, "9": {}, "10": {}, "11": {}})),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "fine first",
+        "own",
+        "GZ-21",
+        "/far/alpha",
+        legacy(at_data("tile_matrix_set", "tileMatrices", lambda found: found[::-1])),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "no crs of a set",
+        "own",
+        "GZ-22",
+        "/far/alpha",
+        legacy(at_data("tile_matrix_set", "crs", None)),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "another crs of a set",
+        "own",
+        "GZ-22",
+        "/near/gray",
+        legacy(
+            put("near/gray", ATTRS, "multiscales", "tile_matrix_set", "supportedCRS", "EPSG:32632"),
+        ),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "chunks of half a tile",
+        "tms",
+        "GZ-23",
+        "/9/red",
+        legacy(put("9/red", "chunk_grid", "configuration", "chunk_shape", [128, 128])),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "chunks of two tiles",
+        "tms",
+        "GZ-23",
+        "/8/dem",
+        legacy(put("8/dem", "chunk_grid", "configuration", "chunk_shape", [256, 512])),
+        profile=LEGACY,
+    ),
+    Mutation(
+        "multiscales of 2025",
+        "native",
+        "GZ-24",
+        "/draft",
+        unregistered(
+            {
+                "version": "1.0",
+                "resampling_method": "average",
+                "layout": [{"id": "L0", "path": "."}, {"id": "L1", "derived_from": "L0", "factors": [2, 2]}],
+            }
+        ),
+        severity=INFO,
+    ),
+    Mutation(
+        "multiscales of 2025 by a set",
+        "tms",
+        "GZ-24",
+        "/draft",
+        unregistered({"tile_matrix_ref": "WebMercatorQuad", "layout": [{}], "variables": ["red"]}),
+        severity=INFO,
+        profile="cf",
+    ),
+    Mutation(
+        "multiscales of ndpyramid",
+        "native",
+        "GZ-25",
+        "/draft",
+        unregistered([{"datasets": [{"path": "0", "level": 0, "pixels_per_tile": 128, "crs": "EPSG:3857"}]}]),
+        severity=INFO,
+    ),
+    Mutation(
+        "multiscales of microscopes",
+        "tms",
+        "GZ-25",
+        "/draft",
+        legacy(unregistered([{"version": "0.4", "axes": [], "datasets": []}])),
+        severity=INFO,
+        profile=LEGACY,
+    ),
+]
+
+
+def image(documents: dict[str, Any], *, variable: str, relative: bool = False, signed: bool = False) -> None:
+    """Say of a good store in metres what OME-NGFF says of it; `relative` to the centre of the first cell."""
+    layout = documents[""][ATTRS]["multiscales"]["layout"]
+    names = documents[f"{layout[0]['asset']}/{variable}"]["dimension_names"]
+    lead = [{"name": name, "type": "channel"} for name in names[:-2]]
+    axes = [*lead, *({"name": name, "type": "space", "unit": "meter"} for name in names[-2:])]
+    origin: list[float] = []
+    datasets = []
+    for item in layout:
+        a, _, c, _, e, f = item["spatial:transform"]
+        scale = [1.0] * len(lead) + [e if signed else abs(e), a]
+        sign = 1.0 if signed or not relative else -1.0
+        place = [0.0] * len(lead) + [sign * (f + e / 2) if relative else (f + e / 2) * (1 if signed else -1), c + a / 2]
+        origin = origin or (place if relative else [0.0] * len(place))
+        translation = [x - y for x, y in zip(place, origin, strict=True)]
+        transforms = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
+        datasets.append({"path": f"{item['asset']}/{variable}", "coordinateTransformations": transforms})
+    documents[""][ATTRS]["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+
+
+def imaged(variable: str, *edits: Edit) -> Edit:
+    return together(lambda documents: image(documents, variable=variable), *edits)
+
+
+OME = (ATTRS, "ome")
+IMAGE = (*OME, "multiscales", 0)
+FIRST = (*IMAGE, "datasets", 1, "coordinateTransformations")
+OTHERS = [
+    Mutation("image without axes", "native", "NG-01", "/", imaged("data", drop("", *IMAGE, "axes"))),
+    Mutation("ome a text", "native", "NG-01", "/", put("", *OME, "0.5")),
+    Mutation("ome without version", "native", "NG-01", "/", imaged("data", drop("", *OME, "version"))),
+    Mutation("images an object", "native", "NG-01", "/", imaged("data", put("", *OME, "multiscales", {}))),
+    Mutation("axes out of order", "native", "NG-01", "/", imaged("data", put("", *IMAGE, "axes", 2, "type", "time"))),
+    Mutation("axes of other names", "tms", "NG-01", "/", imaged("red", put("", *IMAGE, "axes", 0, "name", "row"))),
+    Mutation("no datasets", "tms", "NG-01", "/", imaged("red", put("", *IMAGE, "datasets", []))),
+    Mutation(
+        "dataset of nothing", "tms", "NG-01", "/", imaged("red", put("", *IMAGE, "datasets", 1, "path", "9/blue"))
+    ),
+    Mutation("scale of one axis", "native", "NG-01", "/", imaged("data", put("", *FIRST, 0, "scale", [1.0, 20.0]))),
+    Mutation("translation first", "tms", "NG-01", "/", imaged("red", change("", *FIRST, lambda found: found[::-1]))),
+    Mutation(
+        "datasets from coarse to fine",
+        "native",
+        "NG-01",
+        "/",
+        imaged("data", change("", *IMAGE, "datasets", lambda found: found[::-1])),
+    ),
+    Mutation(
+        "scale as a ratio",
+        "native",
+        "NG-02",
+        "/",
+        imaged("data", put("", *FIRST, 0, "scale", [1.0, 12.0, 12.0])),
+    ),
+    Mutation(
+        "translation to the corner",
+        "tms",
+        "NG-02",
+        "/",
+        imaged("red", change("", *FIRST, 1, "translation", shifted(1, -40.0))),
+    ),
+    Mutation(
+        "one level elsewhere",
+        "native",
+        "NG-02",
+        "/",
+        imaged("data", change("", *FIRST, 1, "translation", shifted(2, 500.0))),
+    ),
+    Mutation(
+        "a later version",
+        "native",
+        "NG-03",
+        "/",
+        put("", *OME, {"version": "0.6", "multiscales": [{"coordinateSystems": []}]}),
+        severity=INFO,
+    ),
+    Mutation("a plate of before", "tms", "NG-03", "/9", put("9", *OME, {"version": "0.4", "plate": {}}), severity=INFO),
+    Mutation(
+        "sums of an axis",
+        "native",
+        "AC-01",
+        "/1/data",
+        put("1/data", ATTRS, "_ACCUMULATION_STRIDE", [0, 4, 4]),
+        severity=INFO,
+    ),
+    Mutation(
+        "a group of sums",
+        "tms",
+        "AC-01",
+        "/red_accumulation_group",
+        together(
+            add(
+                "red_accumulation_group",
+                {"zarr_format": 3, "node_type": "group", "attributes": {"_ACCUMULATION_GROUP": {"x": {}}}},
+            ),
+            add("red_accumulation_group/sum", array(attributes={"_ACCUMULATION_STRIDE": [4]})),
+        ),
+        severity=INFO,
+    ),
+]
+
+MUTATIONS = [*REGISTRATION, *MULTISCALES, *SPATIAL, *PROJ, *CF, *VARIABLES, *ZARR, *TILES, *GEOMETRY, *GEOZARR, *OTHERS]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.rule} {mutation.name}")
 def test_one_fault_makes_one_finding(stores, mutation: Mutation) -> None:
     report = check(stores[mutation.store].edited(mutation.edit, mutation.raw), profile=mutation.profile)
-    found = [(finding.rule, finding.node, finding.severity) for finding in report.findings]
+    told = TOLD.get((mutation.store, mutation.profile), [])
+    findings = [finding for finding in report.findings if finding.message not in told]
+    found = [(finding.rule, finding.node, finding.severity) for finding in findings]
     assert found == [(mutation.rule, mutation.node, mutation.severity)], report.to_text()
     if mutation.pointer is not None:
-        assert report.findings[0].pointer == mutation.pointer
+        assert findings[0].pointer == mutation.pointer
+
+
+@pytest.mark.parametrize(
+    ("store", "profile", "edit"),
+    [
+        ("tms", EOPF, None),
+        ("degrees", EOPF, None),
+        ("tms", LEGACY, of_0_4),
+        ("own", LEGACY, of_0_4),
+        ("degrees", "cf", None),
+        ("tms", "geozarr", of_0_4),
+        ("tms", "geozarr", lambda found: image(found, variable="red")),
+        ("native", "geozarr", lambda found: image(found, variable="data")),
+        ("native", "geozarr", lambda found: image(found, variable="data", signed=True)),
+        ("native", "geozarr", lambda found: image(found, variable="data", relative=True)),
+        ("tms", "geozarr", flags("9/red", cell_methods="area: mean", flag_values=None, flag_meanings=None)),
+        ("native", "geozarr", time(units="seconds since 1970-01-01T00:00:00", calendar="proleptic_gregorian")),
+        ("native", "geozarr", time(units="hours since 0001-02-30 12:00:00.5 UTC", calendar="360_day")),
+        ("packed", "geozarr", put("1/height", ATTRS, "standard_name", "surface_altitude standard_error")),
+    ],
+)
+def test_what_is_right_has_no_findings(stores, store, profile, edit) -> None:
+    report = check(stores[store].edited(edit), profile=profile)
+    assert [finding.message for finding in report.findings] == TOLD.get((store, profile), []), report.to_text()
 
 
 def test_every_rule_has_a_mutation() -> None:
