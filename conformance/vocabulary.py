@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST = 200  # characters; the longest standard name has 142, the longest canonical unit 24
-_HUGE_POWER = re.compile(r"\d{4,}")  # digits in a row, which no unit has but as a power or a factor of nonsense
+_HUGE = re.compile(r"\d{4,}|[eE][+-]?\d{3,}")  # powers and factors that no unit has
+_OF_THE_TABLE = ("dB",)  # canonical units of standard names that UDUNITS does not know
 _TABLE = Path("data", "cf-standard-name-table.xml")  # in the package compliance_checker
 
 
@@ -59,10 +60,10 @@ def lacks_standard_names() -> str:
 
 @lru_cache(maxsize=1024)
 def is_unit(text: str) -> bool | None:
-    """Tell whether UDUNITS parses a text; None where it is not here."""
+    """Tell whether UDUNITS parses a text, or the standard name table has it for a unit; None without UDUNITS."""
     if _udunits() is None:
         return None
-    return _parsed(text) is not None
+    return text in _OF_THE_TABLE or _parsed(text) is not None
 
 
 @lru_cache(maxsize=1024)
@@ -99,7 +100,7 @@ def _parsed(text: str) -> Any:
     """Parse a unit; None where it is none, or UDUNITS is not here."""
     library = _udunits()
     # UDUNITS writes to the terminal of powers and factors beyond its range, and takes control characters for blanks.
-    if library is None or len(text) > _LONGEST or not text.isprintable() or _HUGE_POWER.search(text):
+    if library is None or len(text) > _LONGEST or not text.isprintable() or _HUGE.search(text):
         return None
     try:
         unit = library.Unit(text)
