@@ -304,7 +304,7 @@ def test_any_corruption_of_documents_gives_a_report(stores, data) -> None:
 
     store = stores[name].edited(raw=corrupt) if data.draw(st.booleans()) else stores[name].edited(corrupt)
     try:
-        report = check(store)
+        report = check(store, profile=data.draw(st.sampled_from(sorted(PROFILES))))
     except GeoZarrError:
         return
     assert json.loads(report.to_json())["exit_status"] in (0, 1, 2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import random
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from conformance import Severity, check
 from conformance.geometry import RULES as GEOMETRY_RULES
 from conformance.metadata import NOT_CHECKED
 from conformance.metadata import RULES as METADATA_RULES
+from conformance.profiles import PROFILES
 from geozarr import crs
 from geozarr.conventions import registration
 
@@ -1762,6 +1765,48 @@ def test_one_fault_makes_one_finding(stores, mutation: Mutation) -> None:
 def test_what_is_right_has_no_findings(stores, store, profile, edit) -> None:
     report = check(stores[store].edited(edit), profile=profile)
     assert [finding.message for finding in report.findings] == TOLD.get((store, profile), []), report.to_text()
+
+
+def _pointers(value: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [prefix, *(pointer for key, item in inner for pointer in _pointers(item, (*prefix, key)))]
+
+
+HOSTILE = [
+    *(None, True, 0, -1, 2.5, 10**400, 2**63, 1e308, -1e-320, "", "\ud800", "\0", "../x", "far", "m" * 300, UTC_DAYS),
+    *([], {}, [[]], [None], ["a"], [1e308] * 3, {"a": 1}, {"tileMatrices": [{"id": "0"}]}),
+]
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize(
+    ("store", "path", "edit"),
+    [
+        ("tms", "9/red", of_0_4),
+        ("own", "near/gray", of_0_4),
+        ("native", "", lambda found: image(found, variable="data")),
+        ("packed", "1/height", flags("1/height", flag_masks=[3, 3, 3], cell_methods="area: mode")),
+        ("native", "time", time(bounds="time")),
+        ("native", "draft", unregistered({"tile_matrix_ref": "a", "layout": [{"id": "a"}], "variables": ["a"]})),
+        ("native", "draft", unregistered([{"datasets": [{"path": "a"}]}])),
+    ],
+)
+def test_nothing_in_these_documents_breaks_the_checker(stores, store, path, edit, profile) -> None:
+    lot = random.Random(f"{store} {path} {profile}")  # the same examples on every run
+    good = stores[store].documents()
+    edit(good)
+    keys = ("ome", "flag_", "cell_methods", "units", "calendar", "standard_name", "bounds", "axis")
+    places = [
+        place for place in _pointers(good[path]) if place[1:] and str(place[1]).startswith((*keys, "multiscales"))
+    ]
+    for place in lot.sample(places, min(12, len(places))):
+
+        def broken(found: dict[str, Any], place: tuple[str | int, ...] = place) -> None:
+            found.update(copy.deepcopy(good))
+            put(path, *place, lot.choice(HOSTILE))(found)
+
+        report = check(stores[store].edited(broken), profile=profile)
+        assert json.loads(report.to_json())["exit_status"] in (0, 1, 2)
 
 
 def test_every_rule_has_a_mutation() -> None:
