@@ -158,7 +158,7 @@ def check_present(context: Context) -> Iterator[Fault]:
                     lacking.setdefault((site.home, name), []).append(array.path)
     for (home, name), users in lacking.items():
         path = f"{home}/{name}" if home else name
-        message = f"there is no coordinate variable for the axis of {len(users)} arrays"
+        message = "there is no coordinate variable for the axis"
         relies = tuple((user, ("dimension_names",)) for user in users)
         yield Fault(path, (), message, None, f"a variable {name!r} along it", relies=relies, keeps=True)
 
