@@ -5,19 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, profiles, rules_objects, rules_pixels, schema, tree
+from conformance import (
+    geometry,
+    metadata,
+    profiles,
+    reading,
+    repairs,
+    rules_objects,
+    rules_pixels,
+    rules_ranges,
+    schema,
+)
 from conformance.context import Context, Sample
 from conformance.counted import CountedStore
-from conformance.report import Depth, Finding, Report, Severity, clipped, format_place, format_pointer, shown
+from conformance.report import Depth, Finding, Report, Severity, clipped, format_pointer, shown
 from geozarr import store as geozarr_store
 from geozarr.conventions import proj, spatial
+from geozarr.documents import DOCUMENT
 from geozarr.errors import ParameterError
+from geozarr.store import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conformance.profiles import Profile
-    from conformance.report import Fault, Rule
+    from conformance.report import Fault, Place, Pointer, Rule
     from geozarr.store import StoreLike
 
 _MOST_RELIED = 16  # places named in a finding; what leans on more leans on a whole layout
@@ -30,6 +42,7 @@ def check(
     profile: str = "geozarr",
     seed: int = 0,
     all_pixels: bool = False,
+    own_documents: bool | None = None,
 ) -> Report:
     """Check a store against the conventions, CF, Zarr v3 and TMS 2.0.
 
@@ -48,6 +61,9 @@ def check(
         Of the lot that draws blocks of pixels, at least 0.
     all_pixels : bool
         True to look at all pixels instead.
+    own_documents : bool, optional
+        Whether each node's own document is read where the root has consolidated metadata. By default it is, but at
+        depth "metadata" across a network, where the root alone is asked for.
 
     Returns
     -------
@@ -59,7 +75,7 @@ def check(
     StoreError
         If the store cannot be opened or read.
     MetadataError
-        If it has no Zarr v3 root document.
+        If it has no root document.
     LimitError
         If it has more nodes, or deeper groups, than any pyramid.
     ParameterError
@@ -70,8 +86,11 @@ def check(
     judged_by = profiles.of_name(profile)
     if seed < 0:
         raise ParameterError("seed", found=seed, expected="at least 0")
-    opened = CountedStore(geozarr_store.open_store(store))
-    documents = tree.read(opened)
+    place = geozarr_store.open_store(store)
+    if own_documents is None:
+        own_documents = depth != Depth.METADATA or not getattr(place, "is_remote", False)
+    opened = CountedStore(place)
+    documents = reading.read(opened, only_consolidated=not own_documents)
     context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
     geospatial = sum(
         bool(
@@ -91,6 +110,7 @@ def check(
         pyramids=len(context.pyramids),
         geospatial=geospatial,
         has_lists=documents.has_lists,
+        is_consolidated=documents.is_consolidated,
         cells=context.counts["cells"],
         ties=context.counts["ties"],
         requests=opened.requests,
@@ -104,7 +124,7 @@ def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> t
     """Rules that run at a depth under a profile, in their order."""
     objects = rules_objects.RULES if depth.reads_objects else ()
     grids = geometry.RULES if depth is not Depth.METADATA else ()
-    cells = rules_pixels.RULES if depth is Depth.PIXELS else ()
+    cells = (*rules_pixels.RULES, *rules_ranges.RULES) if depth is Depth.PIXELS else ()
     # Objects before coordinates are judged: what is wrong with the values of a damaged one is no news.
     return tuple(filter(profile.judges, (*metadata.RULES, *objects, *grids, *cells)))
 
@@ -136,22 +156,25 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
     if context.is_moot(fault):
         return
     severity = profile.severity(rule, fault.severity)
+    patch = repairs.of(context, rule.id, fault)
     context.note(rule.id, fault.node)
     if severity is not Severity.INFO:
         places = fault.voids if fault.keeps else ((fault.node, fault.pointer), *fault.voids)
         for node, pointer in places:
             context.void(node, pointer)
+    document, pointer = _stored_at(context, (fault.node, fault.pointer))
     yield Finding(
         rule=rule.id,
-        clause=rule.clause,
+        clause=rule.clause.replace("Zarr v3 core", "Zarr v2") if document.startswith(".") else rule.clause,
         severity=severity,
         node=f"/{fault.node}",
-        pointer=format_pointer(fault.pointer),
+        document=document,
+        pointer=format_pointer(pointer),
         message=clipped(fault.message),
         found=shown(fault.found),
         expected=clipped(fault.expected),
-        relies=tuple(clipped(format_place(place)) for place in fault.relies[:_MOST_RELIED]),
-        patch=fault.patch,
+        relies=tuple(clipped(_named(context, place)) for place in fault.relies[:_MOST_RELIED]),
+        patch=fault.patch or patch,
     )
 
 
@@ -159,6 +182,18 @@ def _left_out(rules: tuple[Rule, ...]) -> dict[str, str]:
     """Name the rules of which a part cannot be checked here, and say why."""
     reasons = {rule.id: rule.lacks() for rule in rules if rule.lacks is not None}
     return {rule: reason for rule, reason in reasons.items() if reason}
+
+
+def _stored_at(context: Context, place: Place) -> tuple[str, Pointer]:
+    """Name the document that holds a value, and where in it."""
+    node = context.tree.nodes.get(place[0])
+    return node.place(place[1]) if node is not None else (DOCUMENT, place[1])
+
+
+def _named(context: Context, place: Place) -> str:
+    """Write a place such as `/9/red/zarr.json#/attributes/units`."""
+    document, pointer = _stored_at(context, place)
+    return f"/{join(place[0], document)}#{format_pointer(pointer)}"
 
 
 def _inherited(context: Context) -> dict[str, dict[str, str]]:

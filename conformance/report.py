@@ -63,24 +63,28 @@ class Change:
     Parameters
     ----------
     op : str
-        "add", which also replaces, or "remove".
+        "add", "replace" or "remove".
     node : str
         Path of the node whose document it changes.
     pointer : Pointer
         Where in it. What holds the place must be there; "-" is the end of an array.
     value : object
         What is added.
+    document : str
+        Name of the document, as in `Finding`.
     """
 
     op: str
     node: str
     pointer: Pointer
     value: object = None
+    document: str = "zarr.json"
 
     def to_document(self) -> dict[str, Any]:
         """Return it as JSON values."""
         value = {} if self.op == "remove" else {"value": self.value}
-        return {"node": f"/{self.node}", "op": self.op, "path": format_pointer(self.pointer), **value}
+        place = {"node": f"/{self.node}", "document": self.document}
+        return {**place, "op": self.op, "path": format_pointer(self.pointer), **value}
 
 
 @dataclass(frozen=True)
@@ -179,13 +183,15 @@ class Finding:
     node : str
         Path of the node; "/" is the root of the store.
     pointer : str
-        JSON pointer (RFC 6901) into the node's `zarr.json`; "" is the document as a whole.
+        JSON pointer (RFC 6901) into the document; "" is the document as a whole.
     message, found, expected : str
         In words. `found` is JSON of bounded length, "nothing" where the value is absent.
     relies : tuple of str
         The other values that the judgement leans on, as node and JSON pointer: which node gave each of them.
     patch : tuple of Change
         What would mend it; empty where that cannot be told.
+    document : str
+        Name of the node's document: `zarr.json`, or of Zarr v2 `.zarray`, `.zgroup`, `.zattrs` or `.zmetadata`.
     """
 
     rule: str
@@ -198,6 +204,7 @@ class Finding:
     expected: str
     relies: tuple[str, ...] = ()
     patch: tuple[Change, ...] = ()
+    document: str = "zarr.json"
 
     @property
     def id(self) -> str:
@@ -212,6 +219,7 @@ class Finding:
             "clause": self.clause,
             "severity": str(self.severity),
             "node": self.node,
+            "document": self.document,
             "pointer": self.pointer,
             "message": self.message,
             "found": self.found,
@@ -221,7 +229,8 @@ class Finding:
         }
 
     def __str__(self) -> str:
-        place = clipped(self.node + (self.pointer and f"#{self.pointer}"))
+        node = self.node if self.document == "zarr.json" else f"{self.node.rstrip('/')}/{self.document}"
+        place = clipped(node + (self.pointer and f"#{self.pointer}"))
         tail = f": found {self.found}" + (f", expected {self.expected}" if self.expected else "")
         return _printable(f"{place}: {self.message}{tail}")
 
@@ -252,6 +261,8 @@ class Report:
         Of comparisons of coordinates.
     has_lists : bool
         False where the store cannot list its objects: nodes that consolidated metadata do not name were not seen.
+    is_consolidated : bool
+        True where only the consolidated metadata of the root were read, not the nodes' own documents.
     cells, ties : int
         Cells that were derived anew; those among them of which several values would have been right, as of a mode.
     requests, bytes_read : int
@@ -277,6 +288,7 @@ class Report:
     ties: int = 0
     requests: int = 0
     bytes_read: int = 0
+    is_consolidated: bool = False
     inherited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -313,6 +325,7 @@ class Report:
                 "pyramids": self.pyramids,
                 "geospatial_nodes": self.geospatial,
                 "listed": self.has_lists,
+                "only_consolidated": self.is_consolidated,
                 "cells": self.cells,
                 "ties": self.ties,
                 "requests": self.requests,
@@ -339,6 +352,8 @@ class Report:
         if self.depth is Depth.PIXELS:
             tied = f", {self.ties:,} of them with several right answers" if self.ties else ""
             lines.append(f"pixels: {self.cells:,} cells derived anew{tied}")
+        if self.is_consolidated:
+            lines.append("the consolidated metadata of the root alone were read, not the nodes' own documents")
         if not self.has_lists:
             lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
         lines += [f"not all of {rule} was checked: {reason}" for rule, reason in self.left_out.items()]
@@ -372,12 +387,6 @@ def shown(value: object) -> str:
 def clipped(text: str) -> str:
     """Bound the length of a message, which may quote names of a document."""
     return text if len(text) <= _CLIPPED else text[: _CLIPPED - 3] + "..."
-
-
-def format_place(place: Place) -> str:
-    """Write a node and a pointer into its document, such as `/9/red#/attributes/units`."""
-    node, pointer = place
-    return f"/{node}#{format_pointer(pointer)}"
 
 
 def format_pointer(pointer: Pointer) -> str:

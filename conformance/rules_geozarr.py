@@ -41,10 +41,10 @@ def check_eopf(context: Context) -> Iterator[Fault]:
     root = context.tree.nodes[""]
     if root.document.get("zarr_format") == 2:
         yield Fault("", ("zarr_format",), "the store is of Zarr v2", 2, "3")
-    groups = {pyramid.node.path for pyramid in context.pyramids}
+    groups = {pyramid.node.path for pyramid in context.layouts}
     if "" not in groups:
         yield from _lacking(context, root, frozenset({PROJ, SPATIAL}), (spatial.BBOX,))
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         keys = (spatial.BBOX, spatial.DIMENSIONS)
         yield from _lacking(context, pyramid.node, frozenset({MULTISCALES, PROJ, SPATIAL}), keys)
         declared = {(layouts.asset_of(item) or "").partition("/")[0] for item in pyramid.items}
@@ -59,18 +59,19 @@ def check_eopf(context: Context) -> Iterator[Fault]:
 def check_draft_of_2025(context: Context) -> Iterator[Fault]:
     """Recognise `multiscales` of GeoZarr's draft of 2025, which no rule of v0.1 fits."""
     for node in context.tree.nodes.values():
-        if drafts.is_archives_2025(node.attributes) and not context.claims_multiscales(node):
-            message = "multiscales are of GeoZarr's draft of 2025 (levels by id and path), and are not judged"
+        if layouts.is_draft(node.attributes):
+            message = "multiscales are of GeoZarr's draft of 2025 (levels by id and path), and not judged as v0.1"
             expected = "multiscales v0.1: levels by asset, registered in zarr_conventions"
             yield Fault(node.path, _MULTISCALES, message, node.attributes[KEY], expected)
 
 
 def check_lists(context: Context) -> Iterator[Fault]:
-    """Recognise `multiscales` that are a list, as ndpyramid and OME-NGFF have them."""
+    """Recognise `multiscales` that are a list, as ndpyramid and OME-NGFF have them; the outermost of several."""
     for node in context.tree.nodes.values():
         kind = drafts.list_of(node.attributes)
-        if kind is not None and not context.claims_multiscales(node):
-            message = f"multiscales are a list, as of {kind}, and are not judged"
+        is_inner = any(drafts.list_of(group.attributes) for group in context.tree.ancestors(node.path))
+        if kind is not None and not is_inner and not context.claims_multiscales(node):
+            message = f"multiscales are a list, as of {kind}, and not judged as v0.1"
             expected = "multiscales v0.1: an object with a layout, registered in zarr_conventions"
             yield Fault(node.path, _MULTISCALES, message, node.attributes[KEY], expected)
 

@@ -18,7 +18,7 @@ from conformance import Depth, Severity, check
 from conformance.check import rules_at
 from conformance.metadata import NOT_CHECKED
 from conformance.profiles import PROFILES
-from conformance.tree import MAX_DEPTH_OF_GROUPS
+from conformance.reading import MAX_DEPTH_OF_GROUPS
 from geozarr import GeoZarrError, LimitError, MetadataError, ParameterError, StoreError, documents
 
 if TYPE_CHECKING:
@@ -132,12 +132,6 @@ def test_a_store_without_root_cannot_be_read() -> None:
     with pytest.raises(MetadataError) as raised:
         check(MemoryStore())
     assert raised.value.key == "zarr.json"
-
-
-def test_a_store_of_zarr_v2_is_named() -> None:
-    with pytest.raises(MetadataError) as raised:
-        check(single({"zarr_format": 2}, key=".zgroup"))
-    assert raised.value.found == ".zgroup"
 
 
 def test_a_folder_that_does_not_exist_cannot_be_read(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from obstore.store import MemoryStore
 
 from conformance import Depth, legacy, rules_geozarr, rules_legacy
 from conformance.context import Context
-from conformance.drafts import is_archives_2025, list_of
+from conformance.drafts import list_of
+from conformance.layouts import is_draft
 from conformance.tree import Node, Tree
 
 
@@ -103,7 +104,8 @@ def test_what_is_no_set_is_none(value) -> None:
     ("multiscales", "expected"),
     [
         ({"version": "1.0", "layout": [{"id": "0"}]}, True),
-        ({"tile_matrix_ref": "WebMercatorQuad", "layout": []}, True),
+        ({"version": "1.0", "layout": [{"id": "0", "path": "a/0"}, {"path": "a/1"}]}, True),
+        ({"tile_matrix_ref": "WebMercatorQuad", "layout": []}, False),
         ({"layout": [{"asset": "0"}, {"id": "1"}]}, False),
         ({"layout": [{}]}, False),
         ({"layout": {"id": 1}}, False),
@@ -113,7 +115,7 @@ def test_what_is_no_set_is_none(value) -> None:
     ],
 )
 def test_the_draft_of_2025_is_told_by_its_levels(multiscales, expected) -> None:
-    assert is_archives_2025({"multiscales": multiscales}) is expected
+    assert is_draft({"multiscales": multiscales}) is expected
 
 
 @pytest.mark.parametrize(

@@ -1604,7 +1604,7 @@ GEOZARR = [
         "tms",
         "GZ-24",
         "/draft",
-        unregistered({"tile_matrix_ref": "WebMercatorQuad", "layout": [{}], "variables": ["red"]}),
+        unregistered({"tile_matrix_ref": "WebMercatorQuad", "layout": [{"id": "10"}], "variables": ["red"]}),
         severity=INFO,
         profile="cf",
     ),

@@ -18,8 +18,8 @@ from builds import data_array
 from conformance import Severity, check, reference
 from conformance.pixels import Cells
 from conformance.rederive import compare
+from conformance.relations import relation_of
 from conformance.report import Depth
-from conformance.rules_pixels import relation_of
 from geozarr import Grid, crs, levels
 from pyramid_factory import Variable, write_pyramid
 
@@ -352,6 +352,21 @@ def test_relations_of_grids() -> None:
     found = relation_of(twice, turned, "0")
     assert found is not None
     assert found.factor == (2, 2)
+
+
+@pytest.mark.parametrize(("method", "folded"), [("min", np.max), ("max", np.min)])
+def test_the_least_of_values_packed_with_a_negative_scale_is_the_greatest_stored(tmp_path, method, folded) -> None:
+    values = noise(shape=(64, 64))
+    path = native(tmp_path / "x", values, count=2, method=method, attributes={"scale_factor": -0.1})
+    assert wholly(path).exit_status == 1
+    cells(path, 1)[...] = folded(values.reshape(32, 2, 32, 2), axis=(1, 3))
+    assert wholly(path).findings == ()
+
+
+def test_sums_of_values_packed_with_an_offset_are_not_judged(tmp_path: Path) -> None:
+    attributes = {"scale_factor": 0.1, "add_offset": 3.0}
+    path = native(tmp_path / "x", noise(shape=(64, 64)), count=2, method="sum", attributes=attributes)
+    assert_wrong(wholly(path), "/1/v", "packed with an offset", Severity.INFO)
 
 
 def window(values: list[list[float]], dtype: str = "int16") -> Cells:

@@ -67,6 +67,7 @@ def test_json_holds_every_finding_and_what_was_checked() -> None:
         "pyramids": 1,
         "geospatial_nodes": 3,
         "listed": True,
+        "only_consolidated": False,
         "cells": 0,
         "ties": 0,
         "requests": 0,
