@@ -151,6 +151,8 @@ class Rule:
         From which depth on it runs.
     profiles : frozenset of str
         Names of the profiles that it is meant for; empty for all (`profiles.py` says what each judges).
+    lacks : callable or None
+        Says which part of it cannot be checked here for want of an optional library; "" where that is installed.
     """
 
     id: str
@@ -160,6 +162,7 @@ class Rule:
     severity: Severity = Severity.ERROR
     depth: Depth = Depth.METADATA
     profiles: frozenset[str] = frozenset()
+    lacks: Callable[[], str] | None = field(default=None, repr=False)
 
     @property
     def family(self) -> str:
@@ -266,6 +269,8 @@ class Report:
         What was asked of the store, and the bytes of the objects that it gave.
     inherited : mapping of str to mapping of str to str
         Of each array the keys that it does not state itself and the group that gives them (SP-13, PJ-09).
+    left_out : mapping of str to str
+        Rules by id of which a part was not checked, and why.
     """
 
     store: str
@@ -285,6 +290,7 @@ class Report:
     bytes_read: int = 0
     is_consolidated: bool = False
     inherited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -327,6 +333,7 @@ class Report:
             },
             "counts": {str(severity): count for severity, count in self.counts.items()},
             "rules": list(self.rules),
+            "left_out": dict(self.left_out),
             "inherited": {node: dict(sources) for node, sources in self.inherited.items()},
             "findings": [finding.to_document() for finding in self.findings],
         }
@@ -349,6 +356,7 @@ class Report:
             lines.append("the consolidated metadata of the root alone were read, not the nodes' own documents")
         if not self.has_lists:
             lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
+        lines += [f"not all of {rule} was checked: {reason}" for rule, reason in self.left_out.items()]
         for severity in Severity:
             groups: dict[str, list[Finding]] = {}
             for finding in self.findings:
