@@ -121,7 +121,7 @@ def check_names(context: Context) -> Iterator[Fault]:
             if not is_stored and not all(map(is_legal_name, path.split("/"))):
                 pointer = ("consolidated_metadata", "metadata", path)
                 yield Fault(node.path, pointer, "illegal name of a node", path, expected)
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         for item in pyramid.items:
             asset = layouts.asset_of(item)
             if asset is not None and not all(map(is_legal_name, asset.split("/"))):

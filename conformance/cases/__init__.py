@@ -39,6 +39,8 @@ class Case:
         Path of the node that is to blame; "/" is the root.
     pointer : str
         JSON pointer into its document.
+    profile : str
+        Under which it is a fault.
     edits, raw : dict
         By key of a document operations (RFC 6902), or the whole of it, bytes as `{"base64": ...}`, or None where it is
         gone; those before consolidated metadata are made, and those after.
@@ -50,6 +52,7 @@ class Case:
     severity: str
     node: str
     pointer: str
+    profile: str
     edits: dict[str, Any]
     raw: dict[str, Any]
 

@@ -9,6 +9,8 @@ import click
 
 from conformance import cases
 
+_TOLD = ("name", "store", "profile", "rule", "severity", "node", "pointer")
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -21,7 +23,9 @@ def main(folder: Path) -> None:
     for number, case in enumerate(cases.load()):
         path = f"invalid/{number:03d}-{case.rule}"
         _write(folder / path, case.objects())
-        expected = {key: getattr(case, key) for key in ("name", "store", "rule", "severity", "node", "pointer")}
+        expected = {
+            key: getattr(case, key) for key in ("name", "store", "profile", "rule", "severity", "node", "pointer")
+        }
         listed.append({"path": path, "valid": False, **expected})
     (folder / "cases.json").write_text(json.dumps(listed, indent=1))
     click.echo(f"{len(listed)} stores in {folder}")

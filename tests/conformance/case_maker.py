@@ -57,6 +57,7 @@ def case_of(mutation: Any, store: Any) -> dict[str, Any]:
         "rule": mutation.rule,
         "severity": str(mutation.severity),
         "node": mutation.node,
+        "profile": mutation.profile,
         "edits": edits,
         "raw": changes(before, after),
     }
@@ -72,6 +73,7 @@ def case_of_v2(edit: Any, objects: Objects) -> dict[str, Any]:
         "rule": edit.rule,
         "severity": str(edit.severity),
         "node": edit.place.split(" ")[0],
+        "profile": "geozarr",
         "edits": {},
         "raw": changes(before, after),
     }
@@ -100,7 +102,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 def with_pointer(case: dict[str, Any], stores: dict[str, Any]) -> dict[str, Any]:
     """Note where the one finding of a case is; raises `ValueError` where there is not just one."""
     objects = cases.objects_of(stores[case["store"]], case["edits"], case["raw"])
-    (found,) = check(opened(objects)).findings
+    (found,) = check(opened(objects), profile=case["profile"]).findings
     return {**case, "pointer": found.pointer}
 
 
