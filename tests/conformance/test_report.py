@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conformance import Depth, Finding, Report, Severity
+from conformance import Depth, Finding, Report, Rule, Severity
 from conformance.report import Change, format_pointer, shown
 
 
@@ -29,7 +29,10 @@ def report(*findings: Finding, geospatial: int = 3) -> Report:
         depth=Depth.GEOMETRY,
         profile="geozarr",
         findings=findings,
-        rules=("SP-05", "XC-01"),
+        ran=(
+            Rule("SP-05", "spatial v0.1", "A transform can be inverted", lambda _: iter(())),
+            Rule("XC-01", "derived", "A box is what the transform spans", lambda _: iter(())),
+        ),
         nodes=4,
         documents=8,
         pyramids=1,
