@@ -73,7 +73,7 @@ def _head(report: Report) -> Markup:
     counts = [
         tag(
             "li",
-            tag("span", _SIGNS[severity], class_=f"sign fill-{severity}", aria_hidden="true"),
+            tag("span", _SIGNS[severity], class_=f"sign fill-{severity if count else 'none'}", aria_hidden="true"),
             tag("strong", f"{count:,}"),
             f" {_NAMES[severity]}",
         )
@@ -123,7 +123,12 @@ def _pyramid(report: Report, pyramid: DrawnPyramid, prefix: str) -> Markup:
     if pyramid.tile_set:
         facts.append(f"tile matrix set {pyramid.tile_set}")
     more = tag("p", f"{pyramid.more:,} more levels are not drawn.") if pyramid.more else ""
-    figures = [_captioned(svg.stack(pyramid, marks, prefix=f"{prefix}-stack"), "Levels; widths are not to scale")]
+    figures = [
+        _captioned(
+            svg.stack(pyramid, marks, prefix=f"{prefix}-stack"),
+            "Levels; widths are not to scale. Lines: chunks, or shards.",
+        )
+    ]
     figures += _extents(pyramid, prefix)
     if pyramid.preview is not None:
         figures.append(_preview(pyramid.preview))
@@ -162,7 +167,7 @@ def _extents(pyramid: DrawnPyramid, prefix: str) -> Iterable[Markup]:
     yield tag(
         "figure",
         drawn,
-        tag("figcaption", f"Extents, to scale{unit}. Levels that share an outline stand together: "),
+        tag("figcaption", f"Extents, to scale{unit}. Levels of one outline:"),
         tag("ul", *legend, class_="legend"),
     )
 

@@ -166,35 +166,28 @@ def extents(pyramid: DrawnPyramid, groups: list[tuple[Box, list[str]]], *, prefi
     scale = min(across / width if width > 0 else math.inf, _TALLEST / height if height > 0 else math.inf)
     if not 0 < scale < math.inf:
         return Markup("")
-    drawn_height = max(height * scale, 4.0)
-    parts = []
-    for index, (box, assets) in enumerate(groups):
-        parts.append(
-            tag(
-                "rect",
-                tag("title", f"levels {', '.join(assets)}"),
-                x=20 + (box[0] - whole[0]) * scale,
-                y=10 + (whole[3] - box[3]) * scale,
-                width=max((box[2] - box[0]) * scale, 1.0),
-                height=max((box[3] - box[1]) * scale, 1.0),
-                class_=f"extent hue-{index % HUES}",
-            )
-        )
-    y = drawn_height + 26
-    parts += [
-        tag("text", f"{number(whole[0])}, {number(whole[1])}", x=20, y=y, class_="small muted"),
+    drawn_height, top = max(height * scale, 4.0), 24.0
+    parts = [
         tag(
-            "text",
-            f"{number(whole[2])}, {number(whole[3])}",
-            x=_WIDTH - 20,
-            y=y,
-            class_="small muted",
-            text_anchor="end",
-        ),
+            "rect",
+            tag("title", f"levels {', '.join(assets)}"),
+            x=20 + (box[0] - whole[0]) * scale,
+            y=top + (whole[3] - box[3]) * scale,
+            width=max((box[2] - box[0]) * scale, 1.0),
+            height=max((box[3] - box[1]) * scale, 1.0),
+            class_=f"extent hue-{index % HUES}",
+        )
+        for index, (box, assets) in enumerate(groups)
+    ]
+    right, bottom = max(20 + width * scale, _WIDTH / 2), top + drawn_height + 16
+    high = f"{number(whole[2])}, {number(whole[3])}"
+    parts += [
+        tag("text", f"{number(whole[0])}, {number(whole[1])}", x=20, y=bottom, class_="small muted"),
+        tag("text", high, x=right, y=top - 8, class_="small muted", text_anchor="end"),
     ]
     about = "; ".join(f"levels {', '.join(assets)}: {', '.join(map(number, box))}" for box, assets in groups)
     title = f"Extents of the levels at {pyramid.node}, to scale"
-    return _figure(title, about, parts, (0, 0, _WIDTH, y + 12), prefix)
+    return _figure(title, about, parts, (0, 0, _WIDTH, bottom + 8), prefix)
 
 
 def tiles(level: DrawnLevel, matrix: Tiles, *, prefix: str) -> Markup:
