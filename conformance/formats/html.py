@@ -42,7 +42,7 @@ def write(report: Report) -> str:
         tag("style", Markup(style)),
     )
     body = tag("body", tag("main", *_sections(report)))
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}"
 
 
 def _sections(report: Report) -> Iterable[Markup]:
