@@ -26,7 +26,7 @@ _CHANGES_SHOWN = 8  # operations of one patch
 _INHERITED_SHOWN = 200  # arrays
 _STATES = ("good", "error", "warning")  # by exit status
 _SIGNS = {"good": "✓", "error": "✗", "warning": "!", "info": "i"}
-_NAMES = {"error": "errors", "warning": "warnings", "info": "information"}
+_NAMES = {"error": "errors", "warning": "warnings", "info": "infos"}
 
 
 def write(report: Report) -> str:
@@ -75,7 +75,7 @@ def _head(report: Report) -> Markup:
             "li",
             tag("span", _SIGNS[severity], class_=f"sign fill-{severity if count else 'none'}", aria_hidden="true"),
             tag("strong", f"{count:,}"),
-            f" {_NAMES[severity]}",
+            f" {severity if count == 1 else _NAMES[severity]}",
         )
         for severity, count in report.counts.items()
     ]
@@ -129,9 +129,9 @@ def _pyramid(report: Report, pyramid: DrawnPyramid, prefix: str) -> Markup:
             "Levels; widths are not to scale. Lines: chunks, or shards.",
         )
     ]
-    figures += _extents(pyramid, prefix)
     if pyramid.preview is not None:
         figures.append(_preview(pyramid.preview))
+    figures += _extents(pyramid, prefix)
     note = tag("p", pyramid.note, class_="muted") if pyramid.note else ""
     return tag(
         "section",
@@ -194,7 +194,7 @@ def _tiles(pyramid: DrawnPyramid, prefix: str) -> Markup:
 
 
 def _levels(pyramid: DrawnPyramid, found: dict[int, list[Finding]]) -> Markup:
-    heads = ("Level", "Derived from", "Rows x columns", "Cell (x x y)", "Chunk", "Shard", "Variables", "Findings")
+    heads = ("Level", "Derived from", "Rows x columns", "Cell, across x down", "Chunk", "Shard", "Variables", "Findings")
     rows = [_level(level, found[index]) for index, level in enumerate(pyramid.levels)]
     table = tag(
         "table",

@@ -134,7 +134,7 @@ def _mark(mark: tuple[str, int], x: float, y: float) -> Markup:
     told = str(count) if count < 100 else "99+"
     return tag(
         "g",
-        tag("title", f"{count} findings, the worst: {severity}"),
+        tag("title", f"{count} finding{'s' if count > 1 else ''}, the worst: {severity}"),
         tag("circle", cx=x, cy=y, r=10, class_=f"mark fill-{severity}"),
         tag("text", told, x=x, y=y + 4, class_="count", text_anchor="middle"),
     )

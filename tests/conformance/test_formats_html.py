@@ -144,7 +144,7 @@ def test_findings_mark_the_level_they_are_about() -> None:
     assert [data for tag, data in page.texts if tag == "text" and data in "0123456789" and len(data) == 1][-1:] == ["0"]
     titles = [data for tag, data in page.texts if tag == "title"]
     assert "2 findings, the worst: warning" in titles
-    assert "1 findings, the worst: error" in titles
+    assert "1 finding, the worst: error" in titles
 
 
 def test_levels_that_are_not_there_are_drawn_as_such() -> None:
