@@ -194,7 +194,7 @@ def _tiles(pyramid: DrawnPyramid, prefix: str) -> Markup:
 
 
 def _levels(pyramid: DrawnPyramid, found: dict[int, list[Finding]]) -> Markup:
-    heads = ("Level", "Derived from", "Rows x columns", "Cell, across x down", "Chunk", "Shard", "Variables", "Findings")
+    heads = ("Level", "Derived from", "Rows, columns", "Cell (across, down)", "Chunk", "Shard", "Variables", "Findings")
     rows = [_level(level, found[index]) for index, level in enumerate(pyramid.levels)]
     table = tag(
         "table",
