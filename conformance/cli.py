@@ -114,9 +114,7 @@ def main(
             if not write:
                 return planned
         drawn = partial(check, picture=form == "html", preview=not no_preview)
-        return drawn(
-            store, depth=depth, profile=profile, seed=seed, all_pixels=all_pixels, own_documents=own_documents
-        )
+        return drawn(store, depth=depth, profile=profile, seed=seed, all_pixels=all_pixels, own_documents=own_documents)
 
     report = _checked(run)
     if report is None:

@@ -105,11 +105,10 @@ def _level(context: Context, pyramid: Pyramid, item: Item, site: Site | None, ti
 
 
 def _pointers(pyramid: Pyramid, item: Item, matrix: Matrix | None) -> tuple[str, ...]:
-    found = [format_pointer(item.pointer())]
+    found = [item.pointer()]
     if matrix is not None and matrix.id is not None:
-        found.append(format_pointer(matrix.pointer()))
-        found.append(format_pointer(tile_matrices.limits_pointer(pyramid, matrix.id)))
-    return tuple(found)
+        found += [matrix.pointer(), tile_matrices.limits_pointer(pyramid, matrix.id)]
+    return tuple(format_pointer(pyramid.node.place(pointer)[1]) for pointer in found)
 
 
 def _chunks(context: Context, site: Site) -> tuple[Pair | None, Pair | None]:

@@ -93,7 +93,7 @@ class Change:
         """Say it in words."""
         what = "" if self.op == "remove" else f" = {shown(self.value)}"
         node = self.node if self.document == "zarr.json" else f"{self.node}/{self.document}".lstrip("/")
-        return f"{self.op} {clipped(format_place((node, self.pointer)))}{what}"
+        return f"{self.op} {clipped(f'/{node}#{format_pointer(self.pointer)}')}{what}"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def hostile_findings() -> list[Finding]:
             message=clipped(text),  # as the engine does
             found=shown(text),
             expected=clipped(text),
-            relies=(clipped(f"/{text}#/{text}"),),
+            relies=(clipped(f"/{text}/zarr.json#/{text}"),),
             patch=(Change("add", text, (text,), {text: [text, 10**400]}),),
         )
         for text in HOSTILE

@@ -125,8 +125,8 @@ def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
 
 
 def _relied(place: str) -> dict[str, Any]:
-    node, _, pointer = place.partition("#")
-    location = _location(f"{node.strip('/')}/zarr.json".lstrip("/"), pointer)
+    key, _, pointer = place.partition("#")
+    location = _location(key.lstrip("/"), pointer)
     return {**location, "message": {"text": "The judgement leans on this value."}}
 
 

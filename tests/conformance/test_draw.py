@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conformance import Depth, check, tree
+from conformance import Depth, check, reading
 from conformance.context import Context
 from conformance.draw import draw
 from conformance.formats.table import WRITERS
@@ -85,7 +85,7 @@ def test_a_layout_of_thousands_is_drawn_in_part(stores) -> None:
         layout += [{"asset": f"nope-{index}", "derived_from": "0"} for index in range(5000)]
 
     opened = open_store(stores["native"].edited(edit))
-    drawing = draw(Context(tree.read(opened), opened, Depth.METADATA))
+    drawing = draw(Context(reading.read(opened), opened, Depth.METADATA))
     assert [(len(pyramid.levels), pyramid.more) for pyramid in drawing.pyramids] == [(24, 4980)]
     assert len(WRITERS["html"](report(drawing=drawing))) < 200_000
 

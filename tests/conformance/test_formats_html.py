@@ -112,12 +112,14 @@ def test_verdict_and_counts_are_told() -> None:
 
 def test_findings_stand_by_rule_with_what_would_mend_them() -> None:
     change = Change("add", "1", ("a",), 5)
-    page = page_of(report(finding(patch=(change,), relies=("/9#/b",)), *(finding(node=f"/{n}") for n in range(99))))
+    page = page_of(
+        report(finding(patch=(change,), relies=("/9/zarr.json#/b",)), *(finding(node=f"/{n}") for n in range(99)))
+    )
     assert "error SP-05 x 100" in page.text
     assert "spatial:transform can be inverted" in page.text
     assert "... and 60 more" in page.text
     assert len(page.named("details")) == 40 + 1  # and the rules that ran
-    for told in ("add /1#/a = 5", "/9#/b", "six numbers", finding().id, "/1#/attributes/spatial:transform"):
+    for told in ("add /1#/a = 5", "/9/zarr.json#/b", "six numbers", finding().id, "/1#/attributes/spatial:transform"):
         assert told in page.text
 
 

@@ -44,7 +44,7 @@ def test_the_rules_that_ran_are_described() -> None:
 
 def test_a_result_tells_rule_level_and_place() -> None:
     patch = (Change("remove", "1", ("attributes", "b")),)
-    found = finding(Severity.WARNING, relies=("/#/attributes/a~1b", "/1"), patch=patch)
+    found = finding(Severity.WARNING, relies=("/zarr.json#/attributes/a~1b", "/1/.zarray#/shape"), patch=patch)
     run = run_of(report(found))
     result = run["results"][0]
     assert (result["ruleId"], result["level"]) == ("SP-05", "warning")
@@ -54,9 +54,9 @@ def test_a_result_tells_rule_level_and_place() -> None:
     assert place["physicalLocation"]["artifactLocation"] == {"uri": "1/zarr.json", "uriBaseId": "STORE"}
     assert place["logicalLocations"] == [{"fullyQualifiedName": "/attributes/spatial:transform"}]
     assert result["partialFingerprints"] == {"geozarrCheck/v1": found.id}
-    assert result["properties"]["patch"] == [{"node": "/1", "op": "remove", "path": "/attributes/b"}]
+    assert result["properties"]["patch"] == [change.to_document() for change in patch]
     related = [item["physicalLocation"]["artifactLocation"]["uri"] for item in result["relatedLocations"]]
-    assert related == ["zarr.json", "1/zarr.json"]
+    assert related == ["zarr.json", "1/.zarray"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_a_result_tells_rule_level_and_place() -> None:
     [
         ({"node": "/"}, "zarr.json"),
         ({"node": "/1/a b#c%"}, "1/a%20b%23c%25/zarr.json"),
+        ({"node": "/1", "document": ".zattrs"}, "1/.zattrs"),
         ({"node": "/10/red/c/0/1", "pointer": "", "rule": "GP-03"}, "10/red/c/0/1"),
         ({"node": "/", "pointer": "/attributes", "rule": "GP-03"}, "zarr.json"),
     ],
