@@ -92,11 +92,13 @@ def test_a_change_is_an_operation_of_a_json_patch() -> None:
     place = ("9", ("attributes", "a/b"))
     assert Change("add", *place, [1]).to_document() == {
         "node": "/9",
+        "document": "zarr.json",
         "op": "add",
         "path": "/attributes/a~1b",
         "value": [1],
     }
-    assert Change("remove", *place).to_document() == {"node": "/9", "op": "remove", "path": "/attributes/a~1b"}
+    removed = Change("remove", *place).to_document()
+    assert removed == {"node": "/9", "document": "zarr.json", "op": "remove", "path": "/attributes/a~1b"}
 
 
 def test_text_groups_by_rule_and_counts_the_rest() -> None:
