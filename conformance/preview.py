@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from conformance import pixels, samples
+from conformance import pixels, samples, sites
 from conformance.drawing import Preview
 from conformance.formats.escaping import cut
 from geozarr.window import Window
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_SIDE = 1024  # pixels; larger ones make a page of many megabytes
 _LEAST_SIDE = 256  # pixels; of a coarser level nothing can be seen, where a finer one may be read
+_MOST_TRIED = 4  # levels that are opened, until one can be
 _MOST_CHUNKS = 1024  # of 64 x 64 pixels, in the largest picture with three bands: 768
 _MOST_BYTES = 256 * 2**20  # of decoded chunks
 _RGB = ("red", "green", "blue")
@@ -51,11 +52,15 @@ def of_pyramid(context: Context, levels: list[Level]) -> tuple[Preview | None, s
     str
         Why there is none, or which part of it is missing; "" otherwise.
     """
-    found = [(level, bands) for level in levels if (bands := _bands(context, level))]
-    small = [(level, bands) for level, bands in found if max(bands[0].shape) <= MOST_SIDE]
-    if not small:
-        return None, _why_not(has_levels=bool(levels), can_be_read=bool(found))
-    level, bands = _choose(small)
+    if not levels:
+        return None, "There is no preview: no level of the layout exists."
+    found = _found(context, levels)
+    if found is None:
+        return (
+            None,
+            f"There is no preview: no level of at most {MOST_SIDE} pixels a side is one that the checker reads.",
+        )
+    level, bands = found
     if not _is_small(bands):
         return None, "There is no preview: the chunks of the coarsest levels are too large, or too many."
     try:
@@ -84,12 +89,24 @@ def png(rgba: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _why_not(*, has_levels: bool, can_be_read: bool) -> str:
-    if can_be_read:
-        return f"There is no preview: no level has at most {MOST_SIDE} pixels a side."
-    if has_levels:
-        return "There is no preview: the checker reads the pixels of no level, by what their documents say."
-    return "There is no preview: no level of the layout exists."
+def _found(context: Context, levels: list[Level]) -> tuple[Level, list[Raster]] | None:
+    """Open the coarsest level that shows something; else, of those that are too coarse, the finest."""
+    sides = [(_side(context, level), level) for level in levels]
+    small = sorted((item for item in sides if 0 < item[0] <= MOST_SIDE), key=lambda item: item[0])
+    large_enough = [level for side, level in small if side >= _LEAST_SIDE]
+    others = [level for side, level in reversed(small) if side < _LEAST_SIDE]
+    for level in (*large_enough, *others)[:_MOST_TRIED]:
+        bands = _bands(context, level)
+        if bands:
+            return level, bands
+    return None
+
+
+def _side(context: Context, level: Level) -> int:
+    """Longer side of a level's first raster; 0 where it has none."""
+    rasters = context.rasters(level.arrays.values())
+    shapes = (sites.spatial_shape(context, array, context.spatial_dimensions(array)) for array in rasters[:1])
+    return max((max(shape) for shape in shapes if shape is not None), default=0)
 
 
 def _bands(context: Context, level: Level) -> list[Raster]:
@@ -105,12 +122,6 @@ def _bands(context: Context, level: Level) -> list[Raster]:
         if found is not None:
             return [found]
     return []
-
-
-def _choose(small: list[tuple[Level, list[Raster]]]) -> tuple[Level, list[Raster]]:
-    """Choose the coarsest level that shows something, else the finest one."""
-    by_size = sorted(small, key=lambda item: max(item[1][0].shape))
-    return next((item for item in by_size if max(item[1][0].shape) >= _LEAST_SIDE), by_size[-1])
 
 
 def _is_small(bands: list[Raster]) -> bool:
