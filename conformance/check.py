@@ -125,6 +125,7 @@ def check(
         bytes_read=opened.bytes_read,
         inherited=_inherited(context),
         drawing=drawing,
+        left_out=_left_out(rules_at(context.depth, judged_by)),
     )
 
 
@@ -184,6 +185,12 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
         relies=tuple(clipped(_named(context, place)) for place in fault.relies[:_MOST_RELIED]),
         patch=fault.patch or patch,
     )
+
+
+def _left_out(rules: tuple[Rule, ...]) -> dict[str, str]:
+    """Name the rules of which a part cannot be checked here, and say why."""
+    reasons = {rule.id: rule.lacks() for rule in rules if rule.lacks is not None}
+    return {rule: reason for rule, reason in reasons.items() if reason}
 
 
 def _stored_at(context: Context, place: Place) -> tuple[str, Pointer]:

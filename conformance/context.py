@@ -200,8 +200,12 @@ class Context:
         """Conventions of which a node has keys, registered or not."""
         return self.once("uses", node.path, lambda: self._read_uses(node))
 
-    @staticmethod
-    def _read_uses(node: Node) -> frozenset[Convention]:
+    def claims_multiscales(self, node: Node) -> bool:
+        """Tell whether a node registers multiscales v0.1, be it well or badly."""
+        entries = node.attributes.get(registration.KEY)
+        return isinstance(entries, list) and any(MULTISCALES in claims(entry) for entry in entries)
+
+    def _read_uses(self, node: Node) -> frozenset[Convention]:
         attributes = node.attributes
         layout = attributes.get("multiscales")
         present = (

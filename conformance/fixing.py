@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from conformance import reading, zarr_v2
+from conformance import json_patch, reading, zarr_v2
 from conformance.check import check
 from conformance.parsing import parse
 from conformance.report import Depth
@@ -29,7 +29,7 @@ from geozarr.stores import Found
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from conformance.report import Change, Finding, Report
+    from conformance.report import Finding, Report
     from conformance.tree import Node, Tree
     from geozarr.stores import Listed, Store
 
@@ -256,23 +256,11 @@ def _apply(overlay: Overlay, tree: Tree, finding: Finding) -> bool:
                 return False  # writing it anew would decide between two values of one key
             key = join(change.node, change.document)
             document = touched[key] if key in touched else touched.setdefault(key, overlay.document(key))
-            _change(document, change)
+            json_patch.change(document, change.op, change.pointer, change.value)
     except (KeyError, IndexError, TypeError, ValueError):
         return False  # another patch of this round has been there
     overlay.changed.update(touched)
     return True
-
-
-def _change(document: Any, change: Change) -> None:
-    *where, last = change.pointer
-    for part in where:
-        document = document[part]
-    if change.op == "remove":
-        del document[last]
-    elif last == "-":
-        document.append(change.value)
-    else:
-        document[last] = change.value
 
 
 def _consolidate(overlay: Overlay, tree: Tree, holders: Iterable[str]) -> bool:

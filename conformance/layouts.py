@@ -154,19 +154,25 @@ def is_draft(attributes: dict[str, Any]) -> bool:
         isinstance(entry, dict) and entry.get("uuid") == registration.MULTISCALES.uuid for entry in entries
     )
     items = layout if isinstance(layout, list) else []
-    by_path = [isinstance(item, dict) and "path" in item and "asset" not in item for item in items]
+    by_path = [isinstance(item, dict) and _path_of_draft(item) and "asset" not in item for item in items]
     return bool(by_path) and all(by_path) and not is_claimed
+
+
+def _path_of_draft(item: dict[str, Any]) -> str:
+    """Name the member that is the path of a level: its `id` where it states no `path`; "" where it states neither."""
+    return next((key for key in ("path", "id") if key in item), "")
 
 
 def _of_draft(group: Node, layout: list[dict[str, Any]]) -> Pyramid:
     """Read the layout of archives-2025, clause 7: `derived_from` is the id of another level."""
-    paths = {item["id"]: item["path"] for item in layout if isinstance(item.get("id"), str)}
+    paths = {item["id"]: item[_path_of_draft(item)] for item in layout if isinstance(item.get("id"), str)}
     items = []
     for index, item in enumerate(layout):
         source = item.get("derived_from")
         known = {"derived_from": paths[source]} if isinstance(source, str) and source in paths else {}
         others = {key: item[key] for key in ("resampling_method",) if key in item}
-        items.append(Item(index, {"asset": item["path"], **known, **others}, names=(("asset", "path"),)))
+        path = _path_of_draft(item)
+        items.append(Item(index, {"asset": item[path], **known, **others}, names=(("asset", path),)))
     return Pyramid(group, tuple(items), Form.DRAFT)
 
 

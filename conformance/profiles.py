@@ -76,7 +76,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             Profile(
                 "cf",
                 "CF in Zarr alone, for any store",
-                families=frozenset({"CF", "ZARR", "GP"}),
+                families=frozenset({"CF", "ZARR", "GZ", "GP"}),
                 judges_any_array=True,
             ),
             Profile(

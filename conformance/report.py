@@ -160,6 +160,8 @@ class Rule:
         From which depth on it runs.
     profiles : frozenset of str
         Names of the profiles that it is meant for; empty for all (`profiles.py` says what each judges).
+    lacks : callable or None
+        Says which part of it cannot be checked here for want of an optional library; "" where that is installed.
     """
 
     id: str
@@ -169,6 +171,7 @@ class Rule:
     severity: Severity = Severity.ERROR
     depth: Depth = Depth.METADATA
     profiles: frozenset[str] = frozenset()
+    lacks: Callable[[], str] | None = field(default=None, repr=False)
 
     @property
     def family(self) -> str:
@@ -288,6 +291,8 @@ class Report:
         What was asked of the store, and the bytes of the objects that it gave.
     inherited : mapping of str to mapping of str to str
         Of each array the keys that it does not state itself and the group that gives them (SP-13, PJ-09).
+    left_out : mapping of str to str
+        Rules by id of which a part was not checked, and why.
     drawing : Drawing or None
         What pictures of the pyramids are made of, where that was asked for. It is in no JSON.
     """
@@ -309,6 +314,7 @@ class Report:
     bytes_read: int = 0
     is_consolidated: bool = False
     inherited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     drawing: Drawing | None = None
 
     @property
@@ -365,6 +371,7 @@ class Report:
             },
             "counts": {str(severity): count for severity, count in self.counts.items()},
             "rules": list(self.rules),
+            "left_out": dict(self.left_out),
             "inherited": {node: dict(sources) for node, sources in self.inherited.items()},
             "findings": [finding.to_document() for finding in self.findings],
         }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance import layouts, lots, pixels, reference, rules_ratios, values
+from conformance import layouts, lots, methods, pixels, reference, rules_ratios, values
 from conformance.rederive import compare
 from conformance.relations import relation_between
 from conformance.report import Depth, Fault, Rule, Severity
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from conformance.relations import Relation
     from conformance.tree import Node
 
-# CF 7.3 and GDAL's names of what `reference.py` derives.
-_CELL_METHODS = {"mean": "average", "maximum": "max", "minimum": "min", "point": "nearest"}
 # What of an array's document is needed to read its cells.
 _READ_BY = (
     ("shape",),
@@ -43,7 +41,6 @@ _READ_BY = (
     ("dimension_names",),
     ("attributes", "_FillValue"),
 )
-_NAMES = {"med": "median", "mean": "average"}
 
 
 @dataclass(frozen=True)
@@ -105,23 +102,6 @@ def check_derivation(context: Context) -> Iterator[Fault]:
                     yield _untold(array, "its chunks are too large, or of codecs or a data type that are not read here")
 
 
-def method_of(context: Context, level: Level, array: Node) -> str | None:
-    """Name the method by which an array of a level is derived: its own `cell_methods`, else the layout's (MS-16)."""
-    stated = (context.attribute(array, "cell_methods", values.text) or "").split()
-    if "area:" in stated[:-1]:
-        found = stated[stated.index("area:") + 1]
-        return _CELL_METHODS.get(found, found)
-    pyramid = level.pyramid
-    for holder, pointer in (
-        (level.item.document, level.item.pointer("resampling_method")),
-        (pyramid.multiscales, ("attributes", "multiscales", "resampling_method")),
-    ):
-        name = holder.get("resampling_method")
-        if isinstance(name, str) and not context.is_void(pyramid.node.path, *pointer):
-            return _NAMES.get(name, name)
-    return None
-
-
 def _chain(context: Context, level: Level, levels: dict[str, Level]) -> list[Level]:
     """List a level, the one that it derives from, and so on, up to the one that derives from none."""
     found = [level]
@@ -134,7 +114,8 @@ def _check_array(
     context: Context, level: Level, chain: list[Level], coarse: Raster, told: set[tuple[str, str]]
 ) -> Iterator[Fault]:
     array = coarse.node
-    stated = method_of(context, level, array)
+    known = methods.effective(context, level, array)
+    stated = None if known is None else known.method
     if stated is not None and stated not in reference.METHODS:
         yield _untold(array, f"no rule knows {stated!r}")
         return

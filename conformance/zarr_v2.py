@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from conformance.report import Pointer
 
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
+DOCUMENTS = (ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED)
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 _SHUFFLES = {-1: "shuffle", 0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}  # numcodecs.blosc; -1 goes by the type
 # Members of `.zarray` by the member of a v3 document that they become.

@@ -108,6 +108,9 @@ def _checked(report: Report) -> Markup:
         told["Cells derived anew"] = f"{report.cells:,}{tied}"
     if not report.has_lists:
         told["Lists"] = "the store has none: nodes are those that the root's consolidated metadata names"
+    if report.is_consolidated:
+        told["Not read"] = "the nodes' own documents; the root's consolidated metadata stand for them"
+    told |= {f"Not all of {rule}": f"was checked: {reason}" for rule, reason in report.left_out.items()}
     told["Tolerance"] = report.tolerance
     items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in told.items()]
     return tag("section", tag("h2", "What was checked"), tag("dl", *items, class_="facts"))

@@ -69,6 +69,7 @@ def checked(report: Report) -> list[str]:
         lines.append("the consolidated metadata of the root alone were read, not the nodes' own documents")
     if not report.has_lists:
         lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
+    lines += [f"not all of {rule} was checked: {reason}" for rule, reason in report.left_out.items()]
     return lines
 
 

@@ -254,3 +254,9 @@ def test_the_page_of_a_checked_store_is_whole(stores) -> None:
         page = page_of(check(stores[name].edited(), picture=True))
         assert page.named("img"), name
         assert len(page.named("polygon")) in (3, 4)
+
+
+def test_what_was_left_out_is_told() -> None:
+    page = page_of(report(left_out={"SP-05": HOSTILE[0]}, is_consolidated=True))
+    assert f"was checked: {HOSTILE[0]}" in page.text
+    assert "the nodes' own documents" in page.text

@@ -63,3 +63,8 @@ def test_documents_cannot_steer_the_terminal() -> None:
 
 def test_what_was_read_is_counted() -> None:
     assert "12 requests, 34,567 bytes read" in text.write(report())
+
+
+def test_what_was_left_out_is_told() -> None:
+    found = report(left_out={"SP-05": "there is no table"})
+    assert "not all of SP-05 was checked: there is no table" in text.write(found).splitlines()

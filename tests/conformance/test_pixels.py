@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from affine import Affine
 
@@ -208,6 +209,31 @@ def test_a_method_that_nobody_states_is_found_out(tmp_path: Path) -> None:
     assert wholly(path).findings == ()
     cells(path, 2)[5, 5] = 3000
     assert_wrong(wholly(path), "/2/v", "none that is known gives these cells", Severity.INFO)
+
+
+def test_variables_of_several_methods_in_one_build_are_all_true(tmp_path: Path) -> None:
+    """No field of the layout says the method of each variable; their `cell_methods` do."""
+    codes = {"flag_values": np.array([1, 2, 3], "int16"), "flag_meanings": "wood water ice"}
+    bits = {"flag_masks": np.array([1, 2, 4], "int16"), "flag_meanings": "cloud snow smoke"}
+    common = {"_FillValue": np.int16(-1), "long_name": "made for a test"}
+    data = xr.Dataset(
+        {
+            "height": data_array(noise(low=0), attrs=common),
+            "cover": data_array(noise(low=1, high=4), attrs={**common, **codes}),
+            "quality": data_array(noise(low=0, high=8), attrs={**common, **bits}),
+        }
+    )
+    pyramids.build(data, tmp_path / "x.zarr", tms="native", chunk=32)
+    document = json.loads((tmp_path / "x.zarr" / "zarr.json").read_text())
+    assert "resampling_method" not in document["attributes"]["multiscales"]
+    report = wholly(tmp_path / "x.zarr")
+    assert report.findings == (), report.to_text()
+    assert report.cells
+
+
+def test_of_several_methods_over_the_area_the_last_counts(tmp_path: Path) -> None:
+    path = native(tmp_path / "x", noise(), count=2, attributes={"cell_methods": "area: maximum time: sum area: mean"})
+    assert wholly(path).findings == ()
 
 
 def test_a_method_of_the_array_itself_counts(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def test_a_rule_of_one_profile_runs_under_no_other() -> None:
 
 
 def test_the_cf_profile_judges_cf_and_zarr_alone() -> None:
-    assert {found.family for found in rules_at(Depth.PIXELS, PROFILES["cf"])} <= {"CF", "ZARR", "GP"}
+    rules = rules_at(Depth.PIXELS, PROFILES["cf"])
+    assert {found.family for found in rules} == {"CF", "ZARR", "GZ", "GP"}
+    # Of GeoZarr's own only what tells the drafts apart, and what nothing may claim.
+    assert {found.id for found in rules if found.family == "GZ"} == {"GZ-01", "GZ-24", "GZ-25"}
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
