@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance import (
+    draw,
     geometry,
     metadata,
     profiles,
@@ -43,6 +44,8 @@ def check(
     seed: int = 0,
     all_pixels: bool = False,
     own_documents: bool | None = None,
+    picture: bool = False,
+    preview: bool = True,
 ) -> Report:
     """Check a store against the conventions, CF, Zarr v3 and TMS 2.0.
 
@@ -64,6 +67,10 @@ def check(
     own_documents : bool, optional
         Whether each node's own document is read where the root has consolidated metadata. By default it is, but at
         depth "metadata" across a network, where the root alone is asked for.
+    picture : bool
+        True to put what the HTML page draws into the report.
+    preview : bool
+        False to read no pixels for the picture.
 
     Returns
     -------
@@ -99,12 +106,13 @@ def check(
         for node in documents.nodes.values()
     )
     findings = _run(context, judged_by)
+    drawing = draw.draw(context, with_preview=preview) if picture else None
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
         depth=context.depth,
         profile=profile,
         findings=tuple(sorted(findings, key=lambda finding: finding.node)),
-        rules=tuple(rule.id for rule in rules_at(context.depth, judged_by)),
+        ran=rules_at(context.depth, judged_by),
         nodes=len(documents.nodes),
         documents=documents.documents,
         pyramids=len(context.pyramids),
@@ -116,6 +124,7 @@ def check(
         requests=opened.requests,
         bytes_read=opened.bytes_read,
         inherited=_inherited(context),
+        drawing=drawing,
         left_out=_left_out(rules_at(context.depth, judged_by)),
     )
 

@@ -1,4 +1,4 @@
-"""Rules, the faults they find, and the report: plain data, written as text and as JSON.
+"""Rules, the faults they find, and the report: plain data. `formats` holds the ways to write it.
 
 A rule is one numbered requirement together with the function that checks it. The function yields `Fault`s: what is
 wrong, where, and which further values the judgement leaned on. The engine in `check.py` turns the faults into
@@ -14,10 +14,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from conformance.formats import json_report, text
+from conformance.formats.escaping import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from conformance.context import Context
+    from conformance.drawing import Drawing
 
 Pointer: TypeAlias = tuple[str | int, ...]
 Place: TypeAlias = tuple[str, Pointer]  # path of a node, and a pointer into its document
@@ -27,7 +31,6 @@ TOLERANCE = (
 )
 _SHOWN = 160  # characters of a value in a finding; a document can hold megabytes in one string
 _CLIPPED = 400  # characters of a message
-_NODES_SHOWN = 8  # places listed for one rule in the text report; the JSON report lists all
 
 
 class Severity(StrEnum):
@@ -85,6 +88,12 @@ class Change:
         value = {} if self.op == "remove" else {"value": self.value}
         place = {"node": f"/{self.node}", "document": self.document}
         return {**place, "op": self.op, "path": format_pointer(self.pointer), **value}
+
+    def to_text(self) -> str:
+        """Say it in words."""
+        what = "" if self.op == "remove" else f" = {shown(self.value)}"
+        node = self.node if self.document == "zarr.json" else f"{self.node}/{self.document}".lstrip("/")
+        return f"{self.op} {clipped(f'/{node}#{format_pointer(self.pointer)}')}{what}"
 
 
 @dataclass(frozen=True)
@@ -228,11 +237,24 @@ class Finding:
             "patch": [change.to_document() for change in self.patch],
         }
 
+    @property
+    def key(self) -> str:
+        """Key of the stored object that it is about: the node's document, or the object itself (rules GP)."""
+        node = self.node.strip("/")
+        if self.rule.startswith("GP-") and node and not self.pointer:
+            return node
+        return f"{node}/{self.document}".lstrip("/")
+
     def __str__(self) -> str:
         node = self.node if self.document == "zarr.json" else f"{self.node.rstrip('/')}/{self.document}"
         place = clipped(node + (self.pointer and f"#{self.pointer}"))
+        return printable(f"{place}: {self.told}")
+
+    @property
+    def told(self) -> str:
+        """What is wrong, what was found and what was expected, on one line."""
         tail = f": found {self.found}" + (f", expected {self.expected}" if self.expected else "")
-        return _printable(f"{place}: {self.message}{tail}")
+        return printable(f"{self.message}{tail}")
 
 
 @dataclass(frozen=True)
@@ -249,8 +271,8 @@ class Report:
         Under which findings were judged.
     findings : tuple of Finding
         In the order of the nodes and rules.
-    rules : tuple of str
-        Ids of the rules that ran.
+    ran : tuple of Rule
+        The rules that ran, in their order.
     nodes, documents : int
         Nodes of the tree; documents parsed, consolidated copies included.
     pyramids : int
@@ -271,13 +293,15 @@ class Report:
         Of each array the keys that it does not state itself and the group that gives them (SP-13, PJ-09).
     left_out : mapping of str to str
         Rules by id of which a part was not checked, and why.
+    drawing : Drawing or None
+        What pictures of the pyramids are made of, where that was asked for. It is in no JSON.
     """
 
     store: str
     depth: Depth
     profile: str
     findings: tuple[Finding, ...]
-    rules: tuple[str, ...]
+    ran: tuple[Rule, ...]
     nodes: int
     documents: int
     pyramids: int
@@ -291,6 +315,12 @@ class Report:
     is_consolidated: bool = False
     inherited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    drawing: Drawing | None = None
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Ids of the rules that ran."""
+        return tuple(rule.id for rule in self.ran)
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -309,6 +339,14 @@ class Report:
         if counts[Severity.ERROR] or counts[Severity.WARNING]:
             return 1
         return 0 if self.geospatial else 2
+
+    def groups(self) -> list[tuple[Severity, str, tuple[Finding, ...]]]:
+        """Put findings of one severity and one rule together, the worst first; the id of the rule in the middle."""
+        found: dict[tuple[Severity, str], list[Finding]] = {}
+        for finding in self.findings:
+            found.setdefault((finding.severity, finding.rule), []).append(finding)
+        order = sorted(found, key=lambda key: list(Severity).index(key[0]))
+        return [(severity, rule, tuple(found[severity, rule])) for severity, rule in order]
 
     def to_document(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -340,37 +378,11 @@ class Report:
 
     def to_json(self) -> str:
         """Write the report as JSON, in ASCII, so that a hostile name cannot break the output."""
-        return json.dumps(self.to_document(), indent=2)
+        return json_report.write(self)
 
     def to_text(self) -> str:
         """Write the report for people: the worst first, grouped by rule, each group counted."""
-        lines = [
-            f"{_printable(self.store)}: {self.nodes} nodes, {self.documents} documents, {self.pyramids} pyramids; "
-            f"{len(self.rules)} rules at depth {self.depth}, profile {self.profile}",
-            f"{self.requests:,} requests, {self.bytes_read:,} bytes read; tolerance: {self.tolerance}",
-        ]
-        if self.depth is Depth.PIXELS:
-            tied = f", {self.ties:,} of them with several right answers" if self.ties else ""
-            lines.append(f"pixels: {self.cells:,} cells derived anew{tied}")
-        if self.is_consolidated:
-            lines.append("the consolidated metadata of the root alone were read, not the nodes' own documents")
-        if not self.has_lists:
-            lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
-        lines += [f"not all of {rule} was checked: {reason}" for rule, reason in self.left_out.items()]
-        for severity in Severity:
-            groups: dict[str, list[Finding]] = {}
-            for finding in self.findings:
-                if finding.severity == severity:
-                    groups.setdefault(finding.rule, []).append(finding)
-            for rule, findings in groups.items():
-                lines += ["", f"{severity} {rule} x {len(findings)} ({findings[0].clause})"]
-                lines += [f"  {finding}" for finding in findings[:_NODES_SHOWN]]
-                if len(findings) > _NODES_SHOWN:
-                    lines.append(f"  ... and {len(findings) - _NODES_SHOWN} more")
-        counts = ", ".join(f"{count} {severity}" for severity, count in self.counts.items())
-        verdict = {0: "no fault found", 1: "faults found", 2: "nothing was checked: no node uses the conventions"}
-        lines += ["", f"{counts}: {verdict[self.exit_status]}"]
-        return "\n".join(lines)
+        return text.write(self)
 
 
 def shown(value: object) -> str:
@@ -381,7 +393,7 @@ def shown(value: object) -> str:
         text = json.dumps(_cut(value, 4), ensure_ascii=False, default=str)
     except ValueError:  # a whole number of more digits than Python prints
         text = "a number of more than 4000 digits"
-    return _printable(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    return printable(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
 def clipped(text: str) -> str:
@@ -403,8 +415,3 @@ def _cut(value: object, depth: int) -> object:
     if isinstance(value, list | tuple):
         return [_cut(item, depth - 1) if depth else "..." for item in value[:24]]
     return value
-
-
-def _printable(text: str) -> str:
-    """Escape control characters and lone surrogates, which a terminal would obey or refuse."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

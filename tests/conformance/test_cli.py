@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from conformance.cli import main
+from conformance.cli import main, main_files, wants_color
 from geozarr import documents
 
 if TYPE_CHECKING:
@@ -87,3 +87,66 @@ def test_pixels_are_drawn_by_a_seed_or_all_looked_at(store) -> None:
     assert 0 < cells[0] < cells[1]
     assert "cells derived anew" in run(store, "--depth", "pixels").output
     assert run(store, "--depth", "pixels", "--seed", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [("sarif", "{"), ("junit", "<?xml"), ("html", "<!doctype html>"), ("json", "{"), ("text", "")],
+)
+def test_every_format_goes_to_stdout_or_to_a_file(store, tmp_path: Path, form, begins) -> None:
+    plain = run(store, "--format", form)
+    path = tmp_path / "report"
+    path.write_text("an old one")
+    filed = run(store, "--format", form, "--output", path)
+    assert plain.exit_code == filed.exit_code == 0
+    assert plain.stdout.startswith(begins)
+    assert path.read_text(encoding="utf-8") == plain.stdout
+    assert "no fault found" in filed.stdout
+    assert [item.name for item in tmp_path.iterdir() if "report" in item.name] == ["report"]
+
+
+def test_a_file_that_cannot_be_written_exits_with_2(store, tmp_path: Path) -> None:
+    result = run(store, "--format", "json", "--output", tmp_path / "absent" / "report")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("color", "environment", "is_colored"),
+    [("always", {}, True), ("auto", {}, False), ("never", {}, False), ("always", {"NO_COLOR": "1"}, True)],
+)
+def test_colours_are_for_terminals_unless_asked_for(store, color, environment, is_colored) -> None:
+    result = CliRunner().invoke(main, [str(store), "--color", color], env=environment, color=True)
+    assert ("\x1b" in result.output) is is_colored
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_colored"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_terminals_get_colours_unless_no_color_is_set(environment, is_colored) -> None:
+    assert wants_color("auto", environment, is_terminal=True) is is_colored
+
+
+def test_a_page_without_preview_has_no_picture(store) -> None:
+    assert "<img" in run(store, "--format", "html").stdout
+    assert "<img" not in run(store, "--format", "html", "--no-preview").stdout
+
+
+def test_each_store_of_some_files_is_checked_once_and_the_worst_counts(store, tmp_path: Path) -> None:
+    def of_files(*files: Path):
+        return CliRunner().invoke(main_files, [str(file) for file in files])
+
+    good = of_files(store / "1" / "height" / "c" / "0" / "0", store / "zarr.json")
+    assert good.exit_code == 0
+    assert good.output.count("no fault found") == 1
+    empty = tmp_path / "empty.zarr" / "zarr.json"
+    empty.parent.mkdir()
+    empty.write_text(json.dumps(documents.group_document({})))
+    broken = tmp_path / "broken.zarr" / "zarr.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    assert of_files(broken, store / "zarr.json").exit_code == 1
+    assert of_files(broken, empty, store / "zarr.json").exit_code == 2
+    assert of_files(tmp_path / "notes.txt").exit_code == of_files().exit_code == 0

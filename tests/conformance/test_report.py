@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conformance import Depth, Finding, Report, Severity
+from conformance import Depth, Finding, Report, Rule, Severity
 from conformance.report import Change, format_pointer, shown
 
 
@@ -29,7 +29,10 @@ def report(*findings: Finding, geospatial: int = 3) -> Report:
         depth=Depth.GEOMETRY,
         profile="geozarr",
         findings=findings,
-        rules=("SP-05", "XC-01"),
+        ran=(
+            Rule("SP-05", "spatial v0.1", "A transform can be inverted", lambda _: iter(())),
+            Rule("XC-01", "derived", "A box is what the transform spans", lambda _: iter(())),
+        ),
         nodes=4,
         documents=8,
         pyramids=1,
@@ -89,11 +92,13 @@ def test_a_change_is_an_operation_of_a_json_patch() -> None:
     place = ("9", ("attributes", "a/b"))
     assert Change("add", *place, [1]).to_document() == {
         "node": "/9",
+        "document": "zarr.json",
         "op": "add",
         "path": "/attributes/a~1b",
         "value": [1],
     }
-    assert Change("remove", *place).to_document() == {"node": "/9", "op": "remove", "path": "/attributes/a~1b"}
+    removed = Change("remove", *place).to_document()
+    assert removed == {"node": "/9", "document": "zarr.json", "op": "remove", "path": "/attributes/a~1b"}
 
 
 def test_text_groups_by_rule_and_counts_the_rest() -> None:

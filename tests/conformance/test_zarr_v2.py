@@ -302,3 +302,19 @@ def test_whatever_stands_in_a_document_is_a_report(value: Any, key: str) -> None
     }
     store = opened({".zarray": json.dumps(array).encode(), ".zattrs": b'{"_ARRAY_DIMENSIONS": ["y", "x"]}'})
     assert check(store).exit_status in (1, 2)
+
+
+def test_levels_are_drawn_and_marked_by_what_is_found_in_their_documents(objects: Objects) -> None:
+    def edit(document: Any) -> None:
+        document["multiscales"]["layout"][1]["transform"]["scale"] = [3.0, 3.0]
+
+    report = check(opened(edited(objects, ".zattrs", edit)), picture=True)
+    assert [(finding.key, finding.pointer) for finding in report.findings] == [
+        (".zattrs", "/multiscales/layout/1/transform/scale")
+    ]
+    assert report.drawing is not None
+    (pyramid,) = report.drawing.pyramids
+    assert [level.shape for level in pyramid.levels] == [(101, 67), (51, 34), (26, 17)]
+    assert [level.is_about(report.findings[0], "/") for level in pyramid.levels] == [False, True, False]
+    assert pyramid.preview is not None
+    assert (pyramid.preview.height, pyramid.preview.width) == (101, 67)

@@ -1,0 +1,1 @@
+"""Ways to write a report: each a pure function from a `Report` to a string."""
