@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore.store import MemoryStore
 
-from conformance import cases, check, json_patch, zarr_v2
-from conformance.cases import DOCUMENT
+from conformance import check, json_patch, zarr_v2
+from conformance.cases.catalogue import DOCUMENT, documents_of, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ def case_of(mutation: Any, store: Any) -> dict[str, Any]:
     if mutation.edit is not None:
         mutation.edit(edited)
     edits = changes(own, edited)
-    stored = cases.documents_of(store_of(own, store.holders, {}), edits, {})
+    stored = documents_of(store_of(own, store.holders, {}), edits, {})
     before = {_path(key): document for key, document in stored.items()}
     after = copy.deepcopy(before)
     if mutation.raw is not None:
@@ -101,7 +101,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 def with_pointer(case: dict[str, Any], stores: dict[str, Any]) -> dict[str, Any]:
     """Note where the one finding of a case is; raises `ValueError` where there is not just one."""
-    objects = cases.objects_of(stores[case["store"]], case["edits"], case["raw"])
+    objects = objects_of(stores[case["store"]], case["edits"], case["raw"])
     (found,) = check(opened(objects), profile=case["profile"]).findings
     return {**case, "pointer": found.pointer}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import socket
@@ -288,13 +289,13 @@ def test_any_corruption_of_documents_gives_a_report(stores, data) -> None:
             path = data.draw(st.sampled_from(sorted(found)))
             pointer = data.draw(st.sampled_from(pointers(found[path])))
             if not pointer:
-                found[path] = data.draw(JSON) if path else found[path]
+                found[path] = copy.deepcopy(data.draw(JSON)) if path else found[path]
                 continue
             holder = holder_of(found[path], pointer)
             if data.draw(st.booleans()):
                 del holder[pointer[-1]]
             else:
-                holder[pointer[-1]] = data.draw(JSON)
+                holder[pointer[-1]] = copy.deepcopy(data.draw(JSON))  # it is edited further
 
     store = stores[name].edited(raw=corrupt) if data.draw(st.booleans()) else stores[name].edited(corrupt)
     try:
