@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -399,6 +399,12 @@ def _variables(source: Source, methods: list[_Methods], *, notes: list[str]) -> 
     return tuple(planned)
 
 
+def _named(variable: SourceVariable) -> dict[str, Any]:
+    """Attributes of a variable, and its own name for people where its source gives none (CF 3)."""
+    is_named = any(key in variable.attributes for key in ("long_name", "standard_name"))
+    return {**({} if is_named else {"long_name": variable.name}), **variable.attributes}
+
+
 def _alpha_method(method: str, otherwise: str) -> str:
     """How opacity is resampled beside data: likewise where that keeps to its range, so that both are valid together."""
     area = "average" if method in warp.AREA_METHODS else otherwise
@@ -427,7 +433,7 @@ def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> Pla
         nodata=variable.nodata,
         fill_value=0,
         leading=variable.leading,
-        attributes=dict(variable.attributes),
+        attributes=_named(variable),
         warp_method=methods.warp,
         fold_method=methods.fold,
         codec=shards.codec_for(variable.dtype, is_classes=variable.is_categorical or variable.is_flags),

@@ -1594,7 +1594,7 @@ GEOZARR = [
             {
                 "version": "1.0",
                 "resampling_method": "average",
-                "layout": [{"id": "L0", "path": "."}, {"id": "L1", "derived_from": "L0", "factors": [2, 2]}],
+                "layout": [{"id": "L0", "path": "fine"}, {"id": "L1", "derived_from": "L0", "factors": [2, 2]}],
             }
         ),
         severity=INFO,

@@ -237,7 +237,8 @@ def test_of_several_methods_over_the_area_the_last_counts(tmp_path: Path) -> Non
 
 
 def test_a_method_of_the_array_itself_counts(tmp_path: Path) -> None:
-    path = native(tmp_path / "x", noise(), count=2, attributes={"cell_methods": "time: mean area: maximum"})
+    attributes = {"cell_methods": "time: mean area: maximum"}
+    path = native(tmp_path / "x", noise(), count=2, method=None, attributes=attributes)
     assert_wrong(wholly(path), "/1/v", "the max of their footprint")
 
 
