@@ -80,7 +80,8 @@ class Context:
         self.depth = depth
         self.sample = sample or Sample()
         self.counts: Counter[str] = Counter()
-        self._void: dict[str, list[Pointer]] = {}
+        self._void: dict[str, set[Pointer]] = {}
+        self._above_void: dict[str, set[Pointer]] = {}  # the same with all that holds them
         self._rules: dict[str, set[str]] = {}
         self._memo: dict[tuple[str, str], Any] = {}
 
@@ -96,17 +97,18 @@ class Context:
 
     def void(self, node: str, pointer: Pointer) -> None:
         """Take a value out of all further judgement."""
-        self._void.setdefault(node, []).append(pointer)
+        self._void.setdefault(node, set()).add(pointer)
+        self._above_void.setdefault(node, set()).update(pointer[:depth] for depth in range(len(pointer) + 1))
         self._memo.clear()
 
     def is_void(self, node: str, *pointer: str | int) -> bool:
         """Tell whether a value, a part of it or what holds it has been reported."""
-        voids = self._void.get(node)
-        return voids is not None and any(void[: len(pointer)] == pointer[: len(void)] for void in voids)
+        return node in self._void and (pointer in self._above_void[node] or self._is_void_above(node, pointer))
 
     def _is_void_above(self, node: str, pointer: Pointer) -> bool:
         """Tell whether a value as a whole, or what holds it, has been reported."""
-        return any(pointer[: len(void)] == void for void in self._void.get(node, ()))
+        voids = self._void.get(node)
+        return voids is not None and any(pointer[:depth] in voids for depth in range(len(pointer) + 1))
 
     def is_moot(self, fault: Fault) -> bool:
         """Tell whether a fault follows from one that has been reported."""

@@ -212,7 +212,7 @@ class Finding:
     found: str
     expected: str
     relies: tuple[str, ...] = ()
-    patch: tuple[Change, ...] = ()
+    patch: tuple[Change, ...] = field(default=(), compare=False)  # its values may be lists
     document: str = "zarr.json"
 
     @property
