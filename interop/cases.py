@@ -9,14 +9,17 @@ from __future__ import annotations
 import copy
 import json
 import struct
+import zlib
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
 import obstore
 import rioxarray  # noqa: F401 - registers the `.rio` accessor
 import xarray as xr
+import zarr
 from obstore.store import MemoryStore
 
 import pyramids
@@ -204,8 +207,13 @@ def regressions() -> list[Case]:
 
 
 def variants() -> list[Case]:
-    """Further stores that show what a reader lacks."""
-    return [edit.case() for edit in EDITS if edit.kind == "variant"]
+    """Further stores that show what a reader needs, some of them without consolidated metadata too."""
+    found = [edit.case() for edit in EDITS if edit.kind == "variant"]
+    for edit in EDITS:
+        if edit.name in UNCONSOLIDATED_TOO:
+            title = f"{edit.title}; no consolidated metadata"
+            found.append(unconsolidated(replace(edit.case(), name=f"{edit.name}-unconsolidated", title=title, kind="variant")))
+    return found
 
 
 def everything() -> list[Case]:
@@ -240,7 +248,6 @@ def add_bounds(found: Documents, objects: dict[str, bytes]) -> None:
         document["codecs"] = [{"name": "bytes", "configuration": {"endian": "little"}}]
         found[f"{level}/time_bnds"] = document
         objects[f"{level}/time_bnds/c/0/0"] = struct.pack("<4q", 0, 1, 1, 2)
-        found[f"{level}/time"]["attributes"]["bounds"] = "time_bnds"
 
 
 def say_pixel(found: Documents, _: dict[str, bytes]) -> None:
@@ -342,6 +349,137 @@ def only_conventions(found: Documents, objects: dict[str, bytes]) -> None:
             del objects[key]
 
 
+def add_named_bounds(found: Documents, objects: dict[str, bytes]) -> None:
+    """Give each level a variable `time_bnds` that `time` names as its bounds."""
+    add_bounds(found, objects)
+    for level in _levels(found):
+        found[f"{level}/time"]["attributes"]["bounds"] = "time_bnds"
+
+
+def code_alone(found: Documents, objects: dict[str, bytes]) -> None:
+    """Leave WKT out, and CF."""
+    only_conventions(found, objects)
+    for document in found.values():
+        document["attributes"].pop("proj:wkt2", None)
+
+
+def groups_alone(found: Documents, objects: dict[str, bytes]) -> None:
+    """Leave the arrays to what their group says."""
+    only_conventions(found, objects)
+    for document in _arrays(found):
+        _forget(document, *KEYS)
+
+
+def arrays_alone(found: Documents, objects: dict[str, bytes]) -> None:
+    """Leave placement and CRS to the arrays."""
+    only_conventions(found, objects)
+    for level in _levels(found):
+        found[level]["attributes"] = {}
+
+
+def rename_axes(found: Documents, objects: dict[str, bytes]) -> None:
+    """Call rows and columns otherwise, everywhere."""
+    new = {"y": "northing", "x": "easting"}
+    for level in _levels(found):
+        for old, name in new.items():
+            found[f"{level}/{name}"] = found.pop(f"{level}/{old}")
+            objects[f"{level}/{name}/c/0"] = objects.pop(f"{level}/{old}/c/0")
+            del objects[f"{level}/{old}/zarr.json"]
+    for document in found.values():
+        if "dimension_names" in document:
+            document["dimension_names"] = [new.get(name, name) for name in document["dimension_names"]]
+        if "spatial:dimensions" in document["attributes"]:
+            document["attributes"]["spatial:dimensions"] = [new["y"], new["x"]]
+
+
+def unlike_level(found: Documents, _: dict[str, bytes]) -> None:
+    """Give the second level another type of the same width."""
+    _arrays(found)[1]["data_type"] = "int16"
+
+
+def unplaced_layout(found: Documents, objects: dict[str, bytes]) -> None:
+    """Let the groups of the levels alone say where they are."""
+    groups_alone(found, objects)
+    for item in found[""]["attributes"]["multiscales"]["layout"]:
+        del item["spatial:transform"]
+        del item["spatial:shape"]
+
+
+def no_group_dimensions(found: Documents, _: dict[str, bytes]) -> None:
+    """Leave the names of the axes to arrays and levels."""
+    del found[""]["attributes"]["spatial:dimensions"]
+
+
+def no_group_crs(found: Documents, _: dict[str, bytes]) -> None:
+    """Leave the CRS to arrays and levels, registration included."""
+    attributes = found[""]["attributes"]
+    _forget(found[""], "proj:")
+    attributes["zarr_conventions"] = [entry for entry in attributes["zarr_conventions"] if entry["name"] != "proj"]
+
+
+def zlib_chunks(found: Documents, objects: dict[str, bytes]) -> None:
+    """Code chunks by a codec that few readers know."""
+    for level, document in zip(_levels(found), _arrays(found), strict=True):
+        array = zarr.open_array(truths.stored(objects), path=f"{level}/{SPOT}", mode="r", zarr_format=3)
+        document["codecs"][1] = {"name": "numcodecs.zlib", "configuration": {"level": 1}}
+        for key in [key for key in objects if key.startswith(f"{level}/{SPOT}/c/")]:
+            row, col = (int(part) for part in key.split("/")[-2:])
+            block = np.asarray(array.blocks[row, col])
+            padded = np.zeros((CHUNK, CHUNK), block.dtype)
+            padded[: block.shape[0], : block.shape[1]] = block
+            objects[key] = zlib.compress(padded.tobytes(), 1)
+
+
+def unregistered_code(found: Documents, objects: dict[str, bytes]) -> None:
+    """Leave WKT, CF and the registration out."""
+    code_alone(found, objects)
+    unregistered(found, objects)
+
+
+def other_fill(found: Documents, _: dict[str, bytes]) -> None:
+    """Let `fill_value` be another value than the one that marks missing pixels."""
+    for document in _arrays(found):
+        document["fill_value"] = 65535
+
+
+def unregistered(found: Documents, objects: dict[str, bytes]) -> None:
+    """Use the conventions without registering them."""
+    if "0/x" in found:
+        only_conventions(found, objects)
+    for document in found.values():
+        document["attributes"].pop("zarr_conventions", None)
+
+
+def node_registration(found: Documents, objects: dict[str, bytes]) -> None:
+    """Say that transforms speak of the centres of cells: with the same numbers, the raster lies half a cell off."""
+    only_conventions(found, objects)
+    for document in found.values():
+        if "spatial:dimensions" in document["attributes"]:
+            document["attributes"]["spatial:registration"] = "node"
+            document["attributes"].pop("spatial:bbox", None)
+
+
+def checksum(found: Documents, objects: dict[str, bytes]) -> None:
+    """Put a crc32c behind each chunk."""
+    names = {f"{level}/{SPOT}" for level in _levels(found)}
+    for document in _arrays(found):
+        document["codecs"].append({"name": "crc32c"})
+    for key, data in objects.items():
+        if key.rpartition("/c/")[0] in names:
+            objects[key] = data + struct.pack("<I", google_crc32c.value(data))
+
+
+def four_axes(found: Documents, objects: dict[str, bytes]) -> None:
+    """Put an axis of one step before the others."""
+    for level, document in zip(_levels(found), _arrays(found), strict=True):
+        document["shape"].insert(0, 1)
+        document["dimension_names"].insert(0, "run")
+        document["chunk_grid"]["configuration"]["chunk_shape"].insert(0, 1)
+        prefix = f"{level}/{SPOT}/c/"
+        for key in [key for key in objects if key.startswith(prefix)]:
+            objects[f"{prefix}0/{key.removeprefix(prefix)}"] = objects.pop(key)
+
+
 def null_fill(found: Documents, _: dict[str, bytes]) -> None:
     """Write a fill value of null, as some writers do."""
     for document in _arrays(found):
@@ -397,6 +535,31 @@ EDITS = (
     Edit("10-entry-without-uuid", "a further convention registered without uuid", "regression", foreign_entry),
     Edit("10b-proj-without-uuid", "proj registered by its addresses alone", "regression", proj_by_address),
     Edit("cf-only", "CF alone, `spatial_ref` first", "variant", only_cf),
+    Edit("cf-only-degrees", "CF alone, in EPSG:4326", "variant", only_cf, base=("degrees", "uint16-0")),
+    Edit("bare-levels-degrees", "case 8 in EPSG:4326", "variant", bare_levels, base=("degrees", "uint16-0")),
+    Edit("bare-levels-mercator", "case 8 in EPSG:3857", "variant", bare_levels, base=("mercator", "uint16-0")),
+    Edit(
+        "aux-array-bounds",
+        "`time_bnds`, named by the `bounds` of `time`",
+        "variant",
+        add_named_bounds,
+        base=("utm", "float32--9999-time"),
+    ),
+    Edit("proj-code-alone", "`proj:code` alone, and no CF", "variant", code_alone),
+    Edit("groups-alone", "conventions at the groups, none at the arrays, and no CF", "variant", groups_alone),
+    Edit("arrays-alone", "conventions at the arrays, none at the level groups, and no CF", "variant", arrays_alone),
+    Edit("axis-names", "axes named northing and easting", "variant", rename_axes),
+    Edit("unlike-level", "a coarser level of another type", "variant", unlike_level),
+    Edit("unplaced-layout", "placement at the level groups alone", "variant", unplaced_layout),
+    Edit("no-group-dimensions", "no `spatial:dimensions` on the multiscale group", "variant", no_group_dimensions),
+    Edit("no-group-crs", "no CRS on the multiscale group", "variant", no_group_crs),
+    Edit("zlib", "chunks in `numcodecs.zlib`", "variant", zlib_chunks),
+    Edit("unregistered-code", "`proj:code` alone, nothing registered, and no CF", "variant", unregistered_code),
+    Edit("fill-differs", "`fill_value` is not `_FillValue`", "variant", other_fill),
+    Edit("unregistered", "no `zarr_conventions` at any node, and no CF", "variant", unregistered),
+    Edit("node", "`spatial:registration: node` at every node, and no CF", "variant", node_registration, expected=truths.shifted),
+    Edit("crc32c", "each chunk with a crc32c", "variant", checksum, layout="plain"),
+    Edit("four-axes", "an array of four axes", "variant", four_axes, base=("utm", "float32--9999-time")),
     Edit("conventions-only", "no CF: neither grid mapping nor x and y", "variant", only_conventions),
     Edit("no-axes", "no x and y", "variant", no_axes),
     Edit("no-coordinates-attribute", "no `coordinates` attribute", "variant", no_coordinates),
@@ -411,6 +574,8 @@ EDITS = (
         expected=lambda truth: replace(truth, scale=0.5, offset=-100.0),
     ),
 )
+
+UNCONSOLIDATED_TOO = ("4-order", "cf-only", "conventions-only", "1-aux-array", "7-tms-name", "6-south-up", "no-bbox")
 
 
 def _keys(store: MemoryStore) -> list[str]:

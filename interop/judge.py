@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _CELLS = 0.02  # of a cell of the level: pictures and warps round, a shift of half a cell does not hide
 _VALUES = 1e-4  # relative: float32 of browsers, and bounds given with few digits
+_NOWHERE = "there is no placement"  # which loses less than a wrong one
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def judge(reader: str, facts: dict[str, Any], truth: Truth) -> Observation:
         if detail and loss not in lacks:
             found[loss] = detail
     detail = "; ".join(found.values())
-    if Loss.PLACE in found or Loss.VALUES in found:
+    if Loss.VALUES in found or found.get(Loss.PLACE, _NOWHERE) != _NOWHERE:
         return Observation(Outcome.FAILS, (), detail)
     order = tuple(loss for loss in Loss if loss in found)
     return Observation(Outcome.DEGRADES if order else Outcome.OPENS, order, detail)
@@ -65,7 +66,7 @@ def _place(facts: dict[str, Any], truth: Truth) -> str:
     if bounds is None and not levels:
         return ""
     if bounds is None:
-        return "there is no placement"
+        return _NOWHERE
     expected = _written(truth, 0)
     cell = abs(truth.levels[0].transform[0])
     return "" if _near(bounds, expected, cell) else f"the box is {_rounded(bounds)}, not {_rounded(expected)}"

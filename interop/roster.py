@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PROBES = Path(__file__).parent / "probes"
 
@@ -50,6 +51,10 @@ class Reader:
         File in `probes`.
     limit : float
         Seconds that one store may take, start of the process included.
+    given : dict
+        What the probe is told beside the job.
+    kinds : tuple of str or None
+        Kinds of stores that it is tried on; None for all.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Reader:
     environment: Environment
     probe: str
     limit: float = 60.0
+    given: dict[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] | None = None
 
 
 _XARRAY = ("xarray==2026.9.0", "zarr==3.4.2")
@@ -101,7 +108,8 @@ ROSTER = (
     Reader("titiler-xarray", "2.4.0", PYTHON, "titiler_app.py"),
     Reader("xpublish-tiles", "0.12.0", XPUBLISH, "xpublish_tiles_app.py", limit=240.0),
     Reader("OpenLayers", "10.11.0", BROWSER, "openlayers.mjs"),
-    Reader("zarr-layer", "0.5.0 (MapLibre 5)", BROWSER, "zarr_layer.mjs"),
+    Reader("zarr-layer", "0.5.0 (MapLibre 5.24.1)", BROWSER, "zarr_layer.mjs", given={"proj4": ""}, kinds=("matrix", "demo")),
+    Reader("zarr-layer with proj4", "0.5.0 (MapLibre 5.24.1)", BROWSER, "zarr_layer.mjs"),
 )
 
 # Readers that are no package, or not one that runs without a screen, an account or a device.

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 _SHOWN = 200  # characters of what a dying process said
 
 
-def job(case: Case, place: Path, base: str) -> dict[str, Any]:
+def job(reader: Reader, case: Case, place: Path) -> dict[str, Any]:
     """What a probe is told of a store: where it is and what to look at, not what to find there."""
     truth = case.truth
     return {
         "name": case.name,
         "path": str(place),
-        "url": f"{base}/{case.name}.zarr",
         "group": truth.group,
         "variable": truth.variable,
         "levels": [level.asset for level in truth.levels],
@@ -35,11 +34,13 @@ def job(case: Case, place: Path, base: str) -> dict[str, Any]:
         "rank": truth.rank,
         "epsg": truth.epsg,
         "proj4": truth.proj4,
-        "points": [{"x": p.x, "y": p.y, "lon": p.lon, "lat": p.lat} for p in truth.points],
-    }
+        "points": [
+            {"x": p.x, "y": p.y, "lon": p.lon, "lat": p.lat, "row": p.row, "col": p.col} for p in truth.points
+        ],
+    } | reader.given
 
 
-def ask(reader: Reader, jobs: list[dict[str, Any]], listener: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def ask(reader: Reader, jobs: list[dict[str, Any]], listener: Callable[[str, dict[str, Any]], None]) -> dict[str, dict[str, Any]]:
     """Ask a reader about stores.
 
     Returns
@@ -61,7 +62,7 @@ def ask(reader: Reader, jobs: list[dict[str, Any]], listener: Callable[[str], No
         waiting = [item for item in waiting if item["name"] not in facts]
         if waiting:
             facts[waiting[0]["name"]] = {"error": died}
-            listener(waiting[0]["name"])
+            listener(waiting[0]["name"], facts[waiting[0]["name"]])
             waiting = waiting[1:]
     return facts
 
@@ -72,7 +73,7 @@ def _batch(
     reader: Reader,
     jobs: list[dict[str, Any]],
     facts: dict[str, dict[str, Any]],
-    listener: Callable[[str], None],
+    listener: Callable[[str, dict[str, Any]], None],
 ) -> str:
     """Run one process until it is through or dies; tell how it ended."""
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +99,7 @@ def _batch(
                 has_started = has_started or (isinstance(answer, dict) and "ready" in answer)
                 if isinstance(answer, dict) and "facts" in answer:
                     facts[answer["store"]] = answer["facts"]
-                    listener(answer["store"])
+                    listener(answer["store"], answer["facts"])
             status = process.wait()
             clock.stop()
         last = errors.read_text(errors="replace").strip().splitlines()[-1:]

@@ -99,7 +99,7 @@ class Truth:
 
 def read(objects: Mapping[str, bytes], variable: str) -> Truth:
     """Take the truth from the objects of a good pyramid at the root of a store."""
-    root = zarr.open_group(_stored(objects), mode="r", use_consolidated=False)
+    root = zarr.open_group(stored(objects), mode="r", use_consolidated=False)
     model = levels.from_attributes(dict(root.attrs))
     found = tuple(Level(lvl.asset, lvl.grid.shape, tuple(lvl.grid.transform)[:6]) for lvl in model.levels)
     array = root[f"{found[0].asset}/{variable}"]
@@ -128,6 +128,17 @@ def flipped(truth: Truth) -> Truth:
     )
     transform = Affine(*turned[0].transform)
     return replace(truth, levels=turned, points=tuple(_placed(point, transform, truth.epsg) for point in truth.points))
+
+
+def shifted(truth: Truth) -> Truth:
+    """Move every level by half of its cells up and left: its transform speaks of centres."""
+    moved = tuple(
+        replace(level, transform=(a, b, c - a / 2, d, e, f - e / 2))
+        for level in truth.levels
+        for a, b, c, d, e, f in [level.transform]
+    )
+    transform = Affine(*moved[0].transform)
+    return replace(truth, levels=moved, points=tuple(_placed(point, transform, truth.epsg) for point in truth.points))
 
 
 def _points(values: np.ndarray, valid: np.ndarray, level: Level, epsg: int) -> tuple[Point, ...]:
@@ -160,7 +171,8 @@ def _proj4(crs: CRS) -> str:
         return str(crs.proj.to_proj4())
 
 
-def _stored(objects: Mapping[str, bytes]) -> MemoryStore:
+def stored(objects: Mapping[str, bytes]) -> MemoryStore:
+    """Open objects as a store for zarr-python."""
     from zarr.core.buffer import cpu  # noqa: PLC0415 - zarr-python has no public name for it
 
     return MemoryStore({key: cpu.Buffer.from_bytes(data) for key, data in objects.items()})

@@ -1,6 +1,17 @@
 """What other readers do with a store, told from its documents alone."""
 
+from conformance.readers.predict import READERS, predict, report_readers, rules
 from conformance.readers.verdict import Condition, Loss, Outcome, Reader, Reason, Verdict
 
-READERS = {}
-__all__ = ["Condition", "Loss", "Outcome", "Reader", "Reason", "Verdict"]
+__all__ = [
+    "READERS",
+    "Condition",
+    "Loss",
+    "Outcome",
+    "Reader",
+    "Reason",
+    "Verdict",
+    "predict",
+    "report_readers",
+    "rules",
+]

@@ -12,7 +12,8 @@ def probe(job):
     for number, level in enumerate(job["levels"]):
         inner = "/".join(part for part in (job["group"], level, job["variable"]) if part)
         with rasterio.open(f'ZARR:"{job["path"]}":/{inner}') as dataset:
-            if dataset.transform == rasterio.Affine.identity():
+            is_placed = dataset.transform != rasterio.Affine.identity()
+            if not is_placed:
                 levels.append({"shape": dataset.shape, "bounds": None})
             else:
                 levels.append({"shape": dataset.shape, "bounds": box(dataset.transform, dataset.shape)})
@@ -23,7 +24,8 @@ def probe(job):
             has_overviews = bool(dataset.overviews(1))
             band = 2 if job["rank"] == 3 else 1
             for point in job["points"]:
-                row, col = dataset.index(point["x"], point["y"])
+                here = point["row"], point["col"]
+                row, col = dataset.index(point["x"], point["y"]) if is_placed else here
                 value = float(dataset.read(band, window=Window(col, row, 1, 1))[0, 0])
                 scale, offset = dataset.scales[band - 1], dataset.offsets[band - 1]
                 missing = math.isnan(value) or value == dataset.nodata

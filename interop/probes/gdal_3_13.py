@@ -12,18 +12,21 @@ def probe(job):
     name = f'ZARR:"{job["path"]}":/{inner}'
     info = gdal.OpenEx(name, gdal.OF_RASTER)
     band = info.GetRasterBand(2 if job["rank"] == 3 else 1)
-    c, a, b, f, d, e = info.GetGeoTransform()
+    c, a, b, f, d, e = info.GetGeoTransform(can_return_null=True) or (0, 1, 0, 0, 0, 1)
+    is_placed = (c, a, b, f, d, e) != (0, 1, 0, 0, 0, 1)
     shape = (info.RasterYSize, info.RasterXSize)
     reference = info.GetSpatialRef()
     code = None
     if reference is not None:
         code = int(reference.GetAuthorityCode(None) or 0) or matching(reference, job["epsg"])
-    extent = box((a, b, c, d, e, f), shape)
+    extent = box((a, b, c, d, e, f), shape) if is_placed else None
     overviews = [band.GetOverview(index) for index in range(band.GetOverviewCount())]
     values = []
     nodata = band.GetNoDataValue()
     for point in job["points"]:
         col, row = (point["x"] - c) / a, (point["y"] - f) / e
+        if not is_placed:
+            col, row = point["col"], point["row"]
         value = float(band.ReadAsArray(int(col), int(row), 1, 1)[0, 0])
         missing = value != value or (nodata is not None and value == nodata)
         values.append(None if missing else value * (band.GetScale() or 1) + (band.GetOffset() or 0))

@@ -11,10 +11,11 @@ def probe(job):
         group = "/".join(part for part in (job["group"], level) if part)
         array = xr.open_zarr(job["path"], group=group, chunks=None)[job["variable"]]
         geobox = array.odc.geobox
-        array = array.isel({name: 1 for name in array.dims[:-2]})
+        array = array.isel({name: -1 for name in array.dims[:-2]})
         if geobox is None:
             levels.append({"shape": array.shape, "bounds": None})
             codes.append(None)
+            values = values or [number(array[point["row"], point["col"]]) for point in job["points"]]
             continue
         codes.append(None if geobox.crs is None else geobox.crs.epsg)
         levels.append({"shape": tuple(geobox.shape), "bounds": box(geobox.transform, geobox.shape)})

@@ -18,7 +18,7 @@ def probe(job):
         shape = (array.sizes[row], array.sizes[col])
         levels.append({"shape": shape, "bounds": box(index.transform(), shape)})
         if not values:
-            array = array.isel({name: 1 for name in array.dims if name not in (row, col)})
+            array = array.isel({name: -1 for name in array.dims if name not in (row, col)})
             for point in job["points"]:
                 found = array.sel({col: [point["x"]], row: [point["y"]]}, method="nearest")
                 values.append(number(found.values.ravel()[0]))

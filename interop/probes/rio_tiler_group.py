@@ -20,7 +20,7 @@ def probe(job):
         for point in job["points"]:
             read = reader.point(point["x"], point["y"], coord_crs=reader.crs, variables=job["variable"])
             read = np.ma.masked_invalid(read.array)
-            value = read[1 if job["rank"] == 3 else 0]
+            value = read[-1]
             values.append(None if np.ma.is_masked(value) else number(value))
         zooms = (reader.minzoom, reader.maxzoom)
         lon, lat = job["points"][0]["lon"], job["points"][0]["lat"]

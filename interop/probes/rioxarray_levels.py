@@ -12,13 +12,13 @@ def probe(job):
         array = xr.open_zarr(job["path"], group=group, chunks=None)[job["variable"]]
         crs = array.rio.crs
         codes.append(None if crs is None else crs.to_epsg())
-        array = array.isel({name: 1 for name in array.dims[:-2]})
+        array = array.isel({name: -1 for name in array.dims[:-2]})
         transform, shape = array.rio.transform(), (array.rio.height, array.rio.width)
         placed = not transform.is_identity
         levels.append({"shape": shape, "bounds": box(transform, shape) if placed else None})
-        if not values and placed:
+        if not values:
             for point in job["points"]:
-                col, row = ~transform @ (point["x"], point["y"])
+                col, row = ~transform @ (point["x"], point["y"]) if placed else (point["col"], point["row"])
                 values.append(number(array[int(row), int(col)]))
     return {"crs": codes[0] if len(set(codes)) == 1 else None, "levels": levels, "values": values}
 
