@@ -29,6 +29,8 @@ from interop import truth as truths
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from interop.truth import Truth
 
 Documents = dict[str, dict[str, Any]]
@@ -74,10 +76,6 @@ class Case:
     objects: dict[str, bytes]
     truth: Truth
 
-    def documents(self) -> dict[str, bytes]:
-        """The objects that predictions may look at: documents, and values of coordinates."""
-        return {key: data for key, data in self.objects.items() if not key.startswith(".")}
-
 
 def matrix() -> list[Case]:
     """{three CRS} x {three kinds of data} x {plain, sharded} x {root, nested} x {consolidated, not}."""
@@ -98,6 +96,15 @@ def matrix() -> list[Case]:
 @cache
 def good(crs: str, data: str, layout: str, shape: tuple[int, int] = SHAPE) -> Case:
     """Build a good pyramid of three levels at the root of a store."""
+    target = MemoryStore()
+    shard = 2 * CHUNK if layout == "sharded" else "none"
+    nodata = DATA[data][1]
+    pyramids.build(_source(crs, data, shape), target, tms="native", chunk=CHUNK, levels=3, nodata=nodata, shard=shard)
+    objects = _objects(target)
+    return Case(f"{crs}-{data}-{layout}", "matrix", "a good pyramid", objects, truths.read(objects, SPOT))
+
+
+def _source(crs: str, data: str, shape: tuple[int, int]) -> xr.DataArray:
     epsg, cell, (left, top) = CRS[crs]
     dtype, nodata, rank = DATA[data]
     values = field(shape, dtype, nodata)
@@ -107,24 +114,48 @@ def good(crs: str, data: str, layout: str, shape: tuple[int, int] = SHAPE) -> Ca
     }
     dims: tuple[str, ...] = ("y", "x")
     if rank == 3:
-        values = np.stack([np.where(values == nodata, nodata, values + 1000).astype(dtype), values])
+        values = np.stack([np.where(values == nodata, values, values + 1000), values])
         dims = ("time", *dims)
         coords["time"] = np.array(["2024-01-01", "2024-07-01"], dtype="datetime64[ns]")
-    source = xr.DataArray(values, coords, dims, name=SPOT).rio.write_crs(epsg)
+    attributes = {} if nodata is None else {"_FillValue": nodata}
+    source: xr.DataArray = xr.DataArray(values, coords, dims, name=SPOT, attrs=attributes).rio.write_crs(epsg)
+    return source
+
+
+def _objects(store: MemoryStore) -> dict[str, bytes]:
+    return {key: bytes(obstore.get(store, key).bytes()) for key in _keys(store)}
+
+
+def aligned(layout: str) -> Case:
+    """Build a pyramid in Web Mercator whose chunks are the tiles of WebMercatorQuad."""
     target = MemoryStore()
-    shard = {"shard": 2 * CHUNK} if layout == "sharded" else {}
-    pyramids.build(source, target, tms="native", chunk=CHUNK, levels=3, nodata=nodata, **shard)
-    objects = {key: bytes(obstore.get(target, key).bytes()) for key in _keys(target)}
-    return Case(f"{crs}-{data}-{layout}", "matrix", "a good pyramid", objects, truths.read(objects, SPOT))
+    shard = 512 if layout == "sharded" else "none"
+    pyramids.build(_source("mercator", "uint16-0", SHAPE), target, tms="WebMercatorQuad", shard=shard)
+    objects = _objects(target)
+    title = f"aligned with WebMercatorQuad, in chunks of a tile, {layout}"
+    return Case(f"aligned-{layout}", "variant", title, objects, truths.read(objects, SPOT))
 
 
-def field(shape: tuple[int, int], dtype: str, nodata: float | None) -> np.ndarray:
+def elsewhere(case: Case) -> Case:
+    """Move the tile matrix set and its limits out of `multiscales`."""
+    document = json.loads(case.objects["zarr.json"])
+    multiscales = document["attributes"]["multiscales"]
+    moved = {key: multiscales.pop(key) for key in ("tile_matrix_set", "tile_matrix_limits")}
+    document["attributes"]["tiles"] = moved
+    title = f"{case.title}, the tile matrix set under another key than `multiscales`"
+    return replace(
+        case, name=f"{case.name}-elsewhere", title=title, objects=case.objects | {"zarr.json": _encode(document)}
+    )
+
+
+def field(shape: tuple[int, int], dtype: str, nodata: float | None) -> NDArray[Any]:
     """Values that differ between neighbours, the next row by more than the next column; a hole without data."""
     rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]]
     values = (2.0 + 100 * rows + cols).astype(dtype)
     hole = np.s_[int(0.28 * shape[0]) : int(0.4 * shape[0]), int(0.28 * shape[1]) : int(0.45 * shape[1])]
     values[hole] = np.nan if nodata is None else nodata
-    return values
+    filled: NDArray[Any] = values
+    return filled
 
 
 def nested(case: Case) -> Case:
@@ -198,7 +229,7 @@ class Edit:
 
 
 def regressions() -> list[Case]:
-    """Stores on each of which some reader is known to fail or to lose something."""
+    """List stores on each of which some reader is known to fail or to lose something."""
     odd = good("utm", "uint16-0", "plain", ODD)
     title = "sizes that halving leaves a remainder of (250, 125, 63 rows)"
     found = [edit.case() for edit in EDITS if edit.kind == "regression"]
@@ -209,10 +240,13 @@ def regressions() -> list[Case]:
 def variants() -> list[Case]:
     """Further stores that show what a reader needs, some of them without consolidated metadata too."""
     found = [edit.case() for edit in EDITS if edit.kind == "variant"]
+    found += [aligned("plain"), aligned("sharded"), elsewhere(aligned("plain"))]
     for edit in EDITS:
         if edit.name in UNCONSOLIDATED_TOO:
             title = f"{edit.title}; no consolidated metadata"
-            found.append(unconsolidated(replace(edit.case(), name=f"{edit.name}-unconsolidated", title=title, kind="variant")))
+            found.append(
+                unconsolidated(replace(edit.case(), name=f"{edit.name}-unconsolidated", title=title, kind="variant"))
+            )
     return found
 
 
@@ -392,6 +426,33 @@ def rename_axes(found: Documents, objects: dict[str, bytes]) -> None:
             document["attributes"]["spatial:dimensions"] = [new["y"], new["x"]]
 
 
+def misstate_shape(found: Documents, _: dict[str, bytes]) -> None:
+    """State another shape of the second level in the layout."""
+    found[""]["attributes"]["multiscales"]["layout"][1]["spatial:shape"] = [100, 100]
+
+
+def add_bounds_coarsest(found: Documents, objects: dict[str, bytes]) -> None:
+    """Give the coarsest level a variable `time_bnds` with axes of its own."""
+    add_bounds(found, objects)
+    for level in _levels(found)[:-1]:
+        del found[f"{level}/time_bnds"]
+        del objects[f"{level}/time_bnds/c/0/0"]
+
+
+def rename_bare_axes(found: Documents, objects: dict[str, bytes]) -> None:
+    """Call rows and columns otherwise, and leave out what else tells them."""
+    rename_axes(found, objects)
+    for level in _levels(found):
+        for name in ("northing", "easting"):
+            found[f"{level}/{name}"]["attributes"] = {}
+
+
+def unknown_codec(found: Documents, _: dict[str, bytes]) -> None:
+    """Name a codec that no reader decodes."""
+    for document in _arrays(found):
+        document["codecs"].append({"name": "example.none"})
+
+
 def unlike_level(found: Documents, _: dict[str, bytes]) -> None:
     """Give the second level another type of the same width."""
     _arrays(found)[1]["data_type"] = "int16"
@@ -548,7 +609,29 @@ EDITS = (
     Edit("proj-code-alone", "`proj:code` alone, and no CF", "variant", code_alone),
     Edit("groups-alone", "conventions at the groups, none at the arrays, and no CF", "variant", groups_alone),
     Edit("arrays-alone", "conventions at the arrays, none at the level groups, and no CF", "variant", arrays_alone),
-    Edit("axis-names", "axes named northing and easting", "variant", rename_axes),
+    Edit(
+        "axis-names",
+        "axes named northing and easting",
+        "variant",
+        rename_axes,
+        expected=lambda truth: replace(truth, dimensions=("northing", "easting")),
+    ),
+    Edit(
+        "bare-axis-names",
+        "axes named northing and easting, their coordinates without attributes",
+        "variant",
+        rename_bare_axes,
+        expected=lambda truth: replace(truth, dimensions=("northing", "easting")),
+    ),
+    Edit("unknown-codec", "a codec that nobody has", "variant", unknown_codec),
+    Edit("misstated-shape", "a level of another shape than the layout states", "variant", misstate_shape),
+    Edit(
+        "aux-array-coarsest",
+        "case 1 in the coarsest level alone",
+        "variant",
+        add_bounds_coarsest,
+        base=("utm", "float32--9999-time"),
+    ),
     Edit("unlike-level", "a coarser level of another type", "variant", unlike_level),
     Edit("unplaced-layout", "placement at the level groups alone", "variant", unplaced_layout),
     Edit("no-group-dimensions", "no `spatial:dimensions` on the multiscale group", "variant", no_group_dimensions),
@@ -557,9 +640,23 @@ EDITS = (
     Edit("unregistered-code", "`proj:code` alone, nothing registered, and no CF", "variant", unregistered_code),
     Edit("fill-differs", "`fill_value` is not `_FillValue`", "variant", other_fill),
     Edit("unregistered", "no `zarr_conventions` at any node, and no CF", "variant", unregistered),
-    Edit("node", "`spatial:registration: node` at every node, and no CF", "variant", node_registration, expected=truths.shifted),
+    Edit(
+        "node",
+        "`spatial:registration: node` at every node, and no CF",
+        "variant",
+        node_registration,
+        expected=truths.shifted,
+    ),
     Edit("crc32c", "each chunk with a crc32c", "variant", checksum, layout="plain"),
-    Edit("four-axes", "an array of four axes", "variant", four_axes, base=("utm", "float32--9999-time")),
+    Edit(
+        "four-axes",
+        "an array of four axes",
+        "variant",
+        four_axes,
+        base=("utm", "float32--9999-time"),
+        expected=lambda truth: replace(truth, leading=(("run", 0), *truth.leading)),
+    ),
+    Edit("tms-name-sharded", "case 7, sharded", "variant", legacy_tms, layout="sharded"),
     Edit("conventions-only", "no CF: neither grid mapping nor x and y", "variant", only_conventions),
     Edit("no-axes", "no x and y", "variant", no_axes),
     Edit("no-coordinates-attribute", "no `coordinates` attribute", "variant", no_coordinates),

@@ -19,15 +19,16 @@ PAGE = Path(__file__).parent.parent / "docs" / "interop.md"
 _HEAD = """\
 # Which readers open what
 
-Made by `make interop` of real runs: each reader is installed into an environment of its own, opens the stores below, and is
-compared with what `conformance.readers` predicts from the documents alone. Do not edit; `python -m interop --render` makes
-this page anew of `interop/results.json`.
+Made by `make interop` of real runs: each reader is installed into an environment of its own, opens the stores below,
+and is compared with what `conformance.readers` predicts from the documents alone. Do not edit;
+`python -m interop --render` makes this page anew of `interop/results.json`.
 
 - **opens**: CRS, placement, pixels, nodata and coarser levels are right, as far as the reader has these at all.
 - **degrades**: it opens, and what is named is lost.
 - **fails**: an error, a crash, wrong pixels, or the wrong place.
 
-The rules are those of [conformance.md](conformance.md) where they are rules of the checker; `RD-` are constraints of readers.
+In brackets stand the requirements that decide it; those of the checker are in [conformance.md](conformance.md), and
+`RD-` are constraints of readers.
 """
 _RUN = """\
 ## How to run it
@@ -36,9 +37,10 @@ _RUN = """\
     make interop INTEROP_ARGS="--quick"              # three good pyramids and the regressions
     make interop INTEROP_ARGS="--readers gdal,xarray --stores utm"
 
-It needs Python 3.12 or 3.13 beside the project's (`INTEROP_PYTHON` names it), npm and node, and Chromium (Debian: `chromium`).
-A reader that cannot be installed, or does not start, is skipped by name. The demo pyramids take part where `make demo` has run.
-Facts that readers gave are kept in `build/interop/facts` while neither store nor probe changes; `--fresh` asks again.
+It needs Python 3.12 or 3.13 beside the project's (`INTEROP_PYTHON` names it), npm and node, and Chromium (Debian:
+`chromium`). A reader that cannot be installed, or does not start, is skipped by name. The demo pyramids take part where
+`make demo` has run. Facts that readers gave are kept in `build/interop/facts` while neither store nor probe changes;
+`--fresh` asks again.
 """
 
 
@@ -55,7 +57,9 @@ def render(document: dict[str, Any]) -> str:
         _counts(records),
         _readers(records),
         _matrix(records),
-        _cases(records, "regression", "Regressions", "One thing is broken in a good pyramid, on which some reader fails."),
+        _cases(
+            records, "regression", "Regressions", "One thing is broken in a good pyramid, on which some reader fails."
+        ),
         _cases(records, "variant", "What readers need", "One thing is left out or written otherwise, legal or not."),
         _skips(document),
         _RUN,
@@ -110,8 +114,9 @@ def _matrix(records: list[Record]) -> str:
     lines = [
         "## Good pyramids",
         "",
-        "Three levels in UTM, EPSG:4326 and EPSG:3857; uint16 with nodata 0, float32 with nodata -9999 and a time axis, float32 with",
-        "NaN; plain and sharded; at the root and two groups below; with consolidated metadata and without. And three of `make demo`.",
+        "Three levels in UTM, EPSG:4326 and EPSG:3857; uint16 with nodata 0, float32 with nodata -9999 and a time",
+        "axis, float32 with NaN; plain and sharded; at the root and two groups below; with consolidated metadata and",
+        "without. And three of `make demo`.",
         "",
     ]
     groups = ("plain", "sharded", "unconsolidated", "demo")

@@ -108,7 +108,14 @@ ROSTER = (
     Reader("titiler-xarray", "2.4.0", PYTHON, "titiler_app.py"),
     Reader("xpublish-tiles", "0.12.0", XPUBLISH, "xpublish_tiles_app.py", limit=240.0),
     Reader("OpenLayers", "10.11.0", BROWSER, "openlayers.mjs"),
-    Reader("zarr-layer", "0.5.0 (MapLibre 5.24.1)", BROWSER, "zarr_layer.mjs", given={"proj4": ""}, kinds=("matrix", "demo")),
+    Reader(
+        "zarr-layer",
+        "0.5.0 (MapLibre 5.24.1)",
+        BROWSER,
+        "zarr_layer.mjs",
+        given={"proj4": ""},
+        kinds=("matrix", "demo"),
+    ),
     Reader("zarr-layer with proj4", "0.5.0 (MapLibre 5.24.1)", BROWSER, "zarr_layer.mjs"),
 )
 

@@ -22,7 +22,7 @@ _SHOWN = 200  # characters of what a dying process said
 
 
 def job(reader: Reader, case: Case, place: Path) -> dict[str, Any]:
-    """What a probe is told of a store: where it is and what to look at, not what to find there."""
+    """Say what a probe is told of a store: where it is and what to look at, not what to find there."""
     truth = case.truth
     return {
         "name": case.name,
@@ -31,16 +31,16 @@ def job(reader: Reader, case: Case, place: Path) -> dict[str, Any]:
         "variable": truth.variable,
         "levels": [level.asset for level in truth.levels],
         "dimensions": truth.dimensions,
-        "rank": truth.rank,
+        "leading": dict(truth.leading),
         "epsg": truth.epsg,
         "proj4": truth.proj4,
-        "points": [
-            {"x": p.x, "y": p.y, "lon": p.lon, "lat": p.lat, "row": p.row, "col": p.col} for p in truth.points
-        ],
+        "points": [{"x": p.x, "y": p.y, "lon": p.lon, "lat": p.lat, "row": p.row, "col": p.col} for p in truth.points],
     } | reader.given
 
 
-def ask(reader: Reader, jobs: list[dict[str, Any]], listener: Callable[[str, dict[str, Any]], None]) -> dict[str, dict[str, Any]]:
+def ask(
+    reader: Reader, jobs: list[dict[str, Any]], listener: Callable[[str, dict[str, Any]], None]
+) -> dict[str, dict[str, Any]]:
     """Ask a reader about stores.
 
     Returns

@@ -17,6 +17,8 @@ from geozarr import cf, levels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from geozarr import CRS
 
 # Where the finest level is looked at, as parts of its height and width; the hole of the matrix covers the last two.
@@ -66,8 +68,8 @@ class Truth:
         The CRS for clients that take no other form.
     dimensions : tuple of str
         Row and column axis.
-    rank : int
-        Axes of the variable; of more than two, index 1 of the others is looked at.
+    leading : tuple of (str, int)
+        The other axes, and the index that is looked at: the last.
     levels : tuple of Level
         Finest first.
     points : tuple of Point
@@ -81,7 +83,7 @@ class Truth:
     epsg: int
     proj4: str
     dimensions: tuple[str, str]
-    rank: int
+    leading: tuple[tuple[str, int], ...]
     levels: tuple[Level, ...]
     points: tuple[Point, ...]
     scale: float = 1.0
@@ -102,10 +104,15 @@ def read(objects: Mapping[str, bytes], variable: str) -> Truth:
     root = zarr.open_group(stored(objects), mode="r", use_consolidated=False)
     model = levels.from_attributes(dict(root.attrs))
     found = tuple(Level(lvl.asset, lvl.grid.shape, tuple(lvl.grid.transform)[:6]) for lvl in model.levels)
-    array = root[f"{found[0].asset}/{variable}"]
+    array = zarr.open_array(root.store, path=f"{found[0].asset}/{variable}", mode="r", zarr_format=3)
     values = np.asarray(array[...])
-    values = values[(1,) * (values.ndim - 2)]
-    valid = _valid(values, dict(array.attrs), root, f"{found[0].asset}/alpha")
+    leading = tuple(
+        (str(name), size - 1)
+        for name, size in zip(_names(array), array.shape, strict=True)
+        if name not in model.dimensions
+    )
+    values = values[tuple(index for _, index in leading)]
+    valid = _valid(values, dict(array.attrs))
     epsg = int((model.crs.code or "").split(":")[1])
     return Truth(
         group="",
@@ -113,7 +120,7 @@ def read(objects: Mapping[str, bytes], variable: str) -> Truth:
         epsg=epsg,
         proj4=_proj4(model.crs) if epsg not in (4326, 3857) else "",
         dimensions=model.dimensions,
-        rank=array.ndim,
+        leading=leading,
         levels=found,
         points=_points(values, valid, found[0], epsg),
     )
@@ -141,7 +148,7 @@ def shifted(truth: Truth) -> Truth:
     return replace(truth, levels=moved, points=tuple(_placed(point, transform, truth.epsg) for point in truth.points))
 
 
-def _points(values: np.ndarray, valid: np.ndarray, level: Level, epsg: int) -> tuple[Point, ...]:
+def _points(values: NDArray[Any], valid: NDArray[Any], level: Level, epsg: int) -> tuple[Point, ...]:
     transform = Affine(*level.transform)
     found = []
     for down, right in _PLACES:
@@ -157,9 +164,11 @@ def _placed(point: Point, transform: Affine, epsg: int) -> Point:
     return replace(point, x=x, y=y, lon=lon, lat=lat)
 
 
-def _valid(values: np.ndarray, attributes: dict[str, Any], root: zarr.Group, alpha: str) -> np.ndarray:
-    if attributes.get("ancillary_variables") == "alpha":
-        return np.asarray(root[alpha][...]) > 0
+def _names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
+    return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def _valid(values: NDArray[Any], attributes: dict[str, Any]) -> Any:
     if "_FillValue" not in attributes:
         return np.ones(values.shape, bool)
     missing = cf.decode_missing_value(attributes["_FillValue"], values.dtype, node="")

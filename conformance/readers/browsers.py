@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conformance import values
+from conformance import sites, values
 from conformance.readers import needs
 from conformance.readers import subject as subjects
 from conformance.readers.verdict import Condition, Loss, Reader
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from conformance.context import Context
     from conformance.readers.subject import Subject
+    from conformance.tree import Node
 
 _ZARRITA = frozenset(
     {
@@ -25,21 +26,38 @@ _ZARRITA = frozenset(
         *("numcodecs.bitround", "numcodecs.json2"),
     }
 )
+_TILE = 256  # pixels of a tile where chunks do not say otherwise
 _ROWS = ("lat", "latitude", "y")
 _COLS = ("lon", "longitude", "x", "lng")
 
 
 def legacy_tile_matrix_set(context: Context, subject: Subject) -> Iterator[Fault]:
-    """Find a `tile_matrix_set` in `multiscales` that is no object with matrices and limits of each."""
-    if subject.pyramid is None:
+    """Find a `tile_matrix_set` that takes the place of the grid of the levels, and is not that.
+
+    It does where no level has chunks above 256 or shards in consolidated metadata. Rows and columns are then counted
+    from the origin of its matrices, so that it serves only where that is the corner of the arrays.
+    """
+    if subject.pyramid is None or "tile_matrix_set" not in subject.pyramid.multiscales:
         return
-    found = subject.pyramid.multiscales.get("tile_matrix_set")
+    if any(_sizes_tiles(context, subject, array) for array in subject.arrays):
+        return
+    found = subject.pyramid.multiscales["tile_matrix_set"]
     limits = subject.pyramid.multiscales.get("tile_matrix_limits")
-    is_whole = isinstance(found, dict) and isinstance(found.get("tileMatrices"), list) and isinstance(limits, dict)
-    if "tile_matrix_set" in subject.pyramid.multiscales and not is_whole:
-        where = ("attributes", "multiscales", "tile_matrix_set")
+    matrices = found.get("tileMatrices") if isinstance(found, dict) else None
+    node, where = subject.pyramid.node.path, ("attributes", "multiscales", "tile_matrix_set")
+    if not isinstance(matrices, list) or not isinstance(limits, dict):
         message = "no tile matrix set with limits; the source does not load"
-        yield Fault(subject.pyramid.node.path, where, message, found, "none, or an object with tile_matrix_limits")
+        yield Fault(node, where, message, found, "none, or an object with tile_matrix_limits")
+        return
+    transform = subjects.placed(context, subject, subject.finest(context))
+    for index, matrix in enumerate(matrices):
+        origin = values.numbers(matrix.get("pointOfOrigin"), count=2) if isinstance(matrix, dict) else None
+        corner = (transform[2], transform[5]) if transform is not None else None
+        if origin is not None and corner is not None and origin not in (corner, corner[::-1]):
+            message = "rows and columns are counted from the origin of the matrices, which is not the arrays' corner"
+            place = (*where, "tileMatrices", index, "pointOfOrigin")
+            yield Fault(node, place, message, list(origin), f"{list(corner)}, or chunks above 256, or shards")
+            return
 
 
 def extent(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -67,7 +85,7 @@ def group_crs(context: Context, subject: Subject) -> Iterator[Fault]:
     if group is None or needs.states_crs(group):
         return
     box = values.bbox(group.attributes.get(spatial.BBOX))
-    if box is None or not (-360 <= box[0] and box[2] <= 360 and -90 <= box[1] and box[3] <= 90):
+    if box is None or box[0] < -360 or box[2] > 360 or box[1] < -90 or box[3] > 90:
         yield Fault(group.path, ("attributes", "proj:code"), "the group states no CRS", None, "a CRS")
 
 
@@ -83,6 +101,18 @@ def consolidated(context: Context, subject: Subject) -> Iterator[Fault]:
     if has_nodata and not isinstance(block, dict):
         message = "the fill value of a band is read from consolidated metadata alone"
         yield Fault(group.path, ("consolidated_metadata",), message, None, "consolidated metadata in this group")
+
+
+def stated_shape(context: Context, subject: Subject) -> Iterator[Fault]:
+    """Find levels of another shape than the layout states, which the source takes their resolution from."""
+    for item, array in zip(subject.items, subject.arrays, strict=False):
+        stated = values.shape2(item.document.get(spatial.SHAPE))
+        real = sites.spatial_shape(context, array, context.spatial_dimensions(array))
+        if subject.pyramid is not None and None not in (stated, real) and stated != real:
+            message = "the level has another shape than the layout states"
+            place = item.pointer(spatial.SHAPE)
+            yield Fault(subject.pyramid.node.path, place, message, list(stated or ()), f"{list(real or ())}")
+            return
 
 
 def mercator(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -102,15 +132,27 @@ def known_axes(context: Context, subject: Subject) -> Iterator[Fault]:
         yield Fault(array.path, ("dimension_names",), "rows and columns have other names", names, "y and x")
 
 
+def _sizes_tiles(context: Context, subject: Subject, array: Node) -> bool:
+    """Tell whether the source makes tiles of an array's chunks: of shards, and of chunks above its own tiles."""
+    block = subject.pyramid.node.document.get("consolidated_metadata") if subject.pyramid is not None else None
+    if not isinstance(block, dict):
+        return False
+    chunk = context.member(array, "chunk_grid", values.chunk_shape) or ()
+    return needs.SHARDS in needs.outer_codecs(context, array) or max(chunk[-2:], default=0) > _TILE
+
+
 OPENLAYERS = Reader(
     "OpenLayers",
     "10.11.0",
     (
-        Condition("GZ-20", "It reads a tile matrix set only inline, with limits", legacy_tile_matrix_set),
+        Condition(
+            "GZ-20", "It counts tiles of small chunks in a tile_matrix_set, from its origin", legacy_tile_matrix_set
+        ),
         Condition("RD-04", "It takes the extent of spatial:bbox, else of x and y", extent),
         Condition("RD-04", "It takes the CRS of the multiscale group", group_crs),
         Condition("SP-07", "It draws every level north up where box and shapes are stated", orientation),
         Condition("ZARR-10", "It decodes what zarrita decodes", needs.decodes(_ZARRITA)),
+        Condition("XC-02", "It takes the resolution of a level of its stated shape", stated_shape, Loss.LEVELS),
         Condition("XC-05", "It stretches each level over one box", needs.stretched, Loss.ALIGNMENT),
         Condition("MS-18", "It finds the nodata of bands in consolidated metadata", consolidated, Loss.NODATA),
         Condition("ZARR-14", "It takes fill_value for nodata", needs.fill_is_nodata, Loss.NODATA),

@@ -68,16 +68,21 @@ def place_of_3_13(context: Context, subject: Subject) -> Iterator[Fault]:
 
 
 def auxiliary(context: Context, subject: Subject) -> Iterator[Fault]:
-    """Find an array of two or more axes in the group of a level that lacks the axes its group calls spatial."""
-    for group in dict.fromkeys(array.parent for array in subject.arrays):
-        for beside in context.tree.child_arrays(group).values():
-            stated = context.effective(beside, spatial.DIMENSIONS, values.dimensions)
-            shape = context.shape(beside) or ()
-            if stated is not None and len(shape) >= 2 and context.spatial_dimensions(beside) is None:
-                names = list(context.dimension_names(beside) or ())
-                message = "an array of several axes without rows and columns: GDAL crashes on the whole group"
-                yield Fault(beside.path, ("dimension_names",), message, names, f"{stated[0]} and {stated[1]}")
-                return
+    """Find an array of two or more axes that lacks those its group calls spatial.
+
+    With consolidated metadata GDAL makes every array of the store when it opens one; without, only that one.
+    """
+    if not needs.is_consolidated(context):
+        return
+    for array in (*subject.arrays, *context.tree.arrays):
+        stated = context.effective(array, spatial.DIMENSIONS, values.dimensions)
+        is_registered = any(subjects.has_uuid(node, SPATIAL) for node in _registrars(context, array))
+        is_plane = len(context.shape(array) or ()) >= 2
+        if stated is not None and is_registered and is_plane and context.spatial_dimensions(array) is None:
+            names = list(context.dimension_names(array) or ())
+            message = "an array of several axes without rows and columns: GDAL crashes on the whole store"
+            yield Fault(array.path, ("dimension_names",), message, names, f"{stated[0]} and {stated[1]}")
+            return
 
 
 def explicit_registration(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -96,7 +101,7 @@ def explicit_registration(context: Context, subject: Subject) -> Iterator[Fault]
             return
 
 
-def unregistered_levels(context: Context, subject: Subject) -> Iterator[Fault]:
+def unregistered_levels(_: Context, subject: Subject) -> Iterator[Fault]:
     """Find a pyramid whose group does not register multiscales by its uuid."""
     if subject.pyramid is not None and not subjects.has_uuid(subject.pyramid.node, MULTISCALES):
         message = "multiscales is not registered by its uuid"
@@ -104,8 +109,15 @@ def unregistered_levels(context: Context, subject: Subject) -> Iterator[Fault]:
 
 
 def unlike_levels(context: Context, subject: Subject) -> Iterator[Fault]:
-    """Find levels of another type or rank than the finest, or whose stated shape is not theirs."""
-    finest = subject.finest(context)
+    """Find levels of another type or rank than the finest, or whose stated shape is not theirs.
+
+    Shapes are compared where the multiscale group registers spatial, in the order of its `spatial:dimensions`; without
+    these a stated shape has more numbers than expected, and the level is dropped too.
+    """
+    finest, pyramid = subject.finest(context), subject.pyramid
+    if pyramid is None:
+        return
+    is_compared = subjects.has_uuid(pyramid.node, SPATIAL)
     for item, array in zip(subject.items, subject.arrays, strict=True):
         same_type = array.document.get("data_type") == finest.document.get("data_type")
         if not same_type or len(context.shape(array) or ()) != len(context.shape(finest) or ()):
@@ -113,14 +125,15 @@ def unlike_levels(context: Context, subject: Subject) -> Iterator[Fault]:
             message = "GDAL drops a level of another type or rank"
             yield Fault(array.path, where, message, array.document.get(where[0]), f"that of /{finest.path}")
             return
-        stated, pyramid = values.shape2(item.document.get(spatial.SHAPE)), subject.pyramid
-        sizes, axes = context.sizes(array), subjects.axes(context, array)
-        if stated is not None and pyramid is not None and axes is not None and set(axes) <= set(sizes):
-            real = (sizes[axes[0]], sizes[axes[1]])
-            if stated != real:
-                message = "GDAL drops a level whose stated shape is not its own"
-                yield Fault(pyramid.node.path, item.pointer(spatial.SHAPE), message, list(stated), f"{list(real)}")
-                return
+        if not is_compared or array is finest or item.document.get(spatial.SHAPE) is None:
+            continue
+        stated = item.document[spatial.SHAPE]
+        axes, sizes = context.attribute(pyramid.node, spatial.DIMENSIONS, values.dimensions), context.sizes(array)
+        real = [sizes.get(name) for name in axes or ()]
+        if not values.same_json(stated, real):
+            message = "GDAL drops a level whose stated shape is not that of its spatial:dimensions"
+            yield Fault(pyramid.node.path, item.pointer(spatial.SHAPE), message, stated, f"{real}")
+            return
 
 
 def node(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -151,7 +164,7 @@ GDAL_3_12 = Reader(
     "3.12.2",
     (
         Condition("ZARR-09", "It does not read shards", needs.decodes(_OLD, shards=True)),
-        Condition("ZARR-10", "It decodes blosc, zstd and gzip", needs.decodes(_OLD | {needs.SHARDS})),
+        Condition("ZARR-10", "It decodes blosc, zstd and gzip", needs.decodes(_OLD)),
         Condition("CF-03", "It takes the CRS of the grid mapping, or proj:wkt2 of the array", crs_of_3_12, Loss.CRS),
         Condition("CF-12", "It takes the place of regular x and y alone", needs.coordinates, Loss.PLACE),
         Condition("ZARR-14", "It takes fill_value for nodata", needs.fill_is_nodata, Loss.NODATA),
@@ -168,9 +181,13 @@ GDAL_3_13 = Reader(
         Condition("SP-03", "It crashes where an array of several axes lacks the spatial ones", auxiliary),
         Condition("ZARR-10", "It decodes blosc, zstd, gzip, crc32c and shards", needs.decodes(_NEW)),
         Condition("SP-12", "It reads the centres of node registration as corners", node),
-        Condition("RD-01", "It takes the CRS of array or group, or of a grid mapping read before", crs_of_3_13, Loss.CRS),
+        Condition(
+            "RD-01", "It takes the CRS of array or group, or of a grid mapping read before", crs_of_3_13, Loss.CRS
+        ),
         Condition("SP-04", "It takes the place of spatial, else of x and y", place_of_3_13, Loss.PLACE),
-        Condition("RD-01", "Registration, when stated, wants a scale for each axis", explicit_registration, Loss.LEVELS),
+        Condition(
+            "RD-01", "Registration, when stated, wants a scale for each axis", explicit_registration, Loss.LEVELS
+        ),
         Condition("ZC-12", "It finds levels by the uuid of multiscales", unregistered_levels, Loss.LEVELS),
         Condition("XC-10", "It drops levels that are unlike the finest", unlike_levels, Loss.LEVELS),
         Condition("XC-05", "It stretches each level over the box of the finest", needs.stretched, Loss.ALIGNMENT),

@@ -27,7 +27,6 @@ SHARDS = "sharding_indexed"
 _STRETCH = 0.02  # of a cell; halving an odd side is off by half a cell
 _DEPTH = 4  # levels of shards in shards that are looked into
 _REGISTERED = ("attributes", "zarr_conventions")
-_MAPPING: Pointer = ("attributes", "grid_mapping")
 _FILL: Pointer = ("attributes", "_FillValue")
 
 
@@ -85,7 +84,7 @@ def decodes(known: frozenset[str], *, shards: bool = False) -> Check:
 
 def fill_values(context: Context, subject: Subject, *, whole_tree: bool = False) -> Iterator[Fault]:
     """Find fill values that zarr-python refuses in an array that is opened along with the variable."""
-    for array in _opened(context, subject, whole_tree=whole_tree or _is_consolidated(context)):
+    for array in _opened(context, subject, whole_tree=whole_tree or is_consolidated(context)):
         dtype = values.dtype(array.document.get("data_type"))
         if dtype is not None and values.fill_value(array.document.get("fill_value"), dtype) is None:
             found = array.document.get("fill_value")
@@ -209,7 +208,7 @@ def siblings_named(context: Context, array: Node, names: Iterable[str]) -> list[
 
 
 def coordinate_mapping(context: Context, array: Node) -> Node | None:
-    """Grid mapping variable that `coordinates` of the array or of one beside it lists: xarray's default reads no other."""
+    """Grid mapping variable that `coordinates` of the array, or of one beside it, lists: those are read."""
     found = mapping(context, array)
     if found is None:
         return None
@@ -244,9 +243,9 @@ def listed_mapping(context: Context, subject: Subject) -> Iterator[Fault]:
         if coordinate_mapping(context, array) is None and not by_name:
             found = mapping(context, array)
             message = "no coordinate of the array is a grid mapping"
-            where: Pointer = _MAPPING if found is None else ("attributes", "coordinates")
+            key = "grid_mapping" if found is None else "coordinates"
             expected = "a grid mapping, listed in coordinates"
-            yield Fault(array.path, where, message, array.attributes.get(where[-1]), expected)
+            yield Fault(array.path, ("attributes", key), message, array.attributes.get(key), expected)
             return
 
 
@@ -258,7 +257,8 @@ def _opened(context: Context, subject: Subject, *, whole_tree: bool) -> Iterable
     return [array for group in groups for array in context.tree.child_arrays(group).values()]
 
 
-def _is_consolidated(context: Context) -> bool:
+def is_consolidated(context: Context) -> bool:
+    """Tell whether the root has consolidated metadata."""
     root = context.tree.nodes.get("")
     return root is not None and isinstance(root.document.get("consolidated_metadata"), dict)
 

@@ -31,7 +31,7 @@ def uuids(context: Context, subject: Subject) -> Iterator[Fault]:
                 return
 
 
-def group_keys(context: Context, subject: Subject) -> Iterator[Fault]:
+def group_keys(_: Context, subject: Subject) -> Iterator[Fault]:
     """Find a multiscale group without CRS, without `spatial:dimensions`, or that does not register its conventions."""
     if subject.pyramid is None:
         return
@@ -47,7 +47,7 @@ def group_keys(context: Context, subject: Subject) -> Iterator[Fault]:
         yield Fault(group.path, ("attributes", spatial.DIMENSIONS), "the group names no axes", None, "y and x")
 
 
-def transforms(context: Context, subject: Subject) -> Iterator[Fault]:
+def transforms(_: Context, subject: Subject) -> Iterator[Fault]:
     """Find levels with a transform neither on the array nor in the layout."""
     if subject.pyramid is None:
         return

@@ -61,10 +61,8 @@ def find(context: Context) -> tuple[Subject, ...]:
         for name, pairs in by_name.items():
             arrays = tuple(array for _, array in pairs)
             found.append(Subject(name or arrays[0].name, arrays, tuple(item for item, _ in pairs), pyramid))
-    for array in context.rasters(context.tree.arrays):
-        if array.path not in seen:
-            found.append(Subject(array.name, (array,)))
-    return tuple(found)
+    alone = (array for array in context.rasters(context.tree.arrays) if array.path not in seen)
+    return (*found, *(Subject(array.name, (array,)) for array in alone))
 
 
 # What documents say of a subject; each answers None or nothing where they say it in another form.

@@ -1,11 +1,12 @@
 """xarray, and readers on top of it: rioxarray, odc-geo, rasterix, titiler-xarray, xpublish-tiles.
 
-They share how xarray opens a store: `_FillValue` of floats is base64 (ZARR-13), only that attribute masks (ZARR-12), and
-a plain open makes a grid mapping a coordinate only where `coordinates` lists it.
+They share how xarray opens a store: `_FillValue` of floats is base64 (ZARR-13), only that attribute masks (ZARR-12),
+and a plain open makes a grid mapping a coordinate only where `coordinates` lists it.
 """
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ ZARR_PYTHON = frozenset(
         *("cast_value", "scale_offset", "numcodecs.*", needs.SHARDS),
     }
 )
+_XPUBLISH_ROWS = re.compile(r"(y|j|eta|nlat|rlat|nj)\w*$|y?(nav_lat|lat|gphi)\w*$", re.IGNORECASE)
+_XPUBLISH_COLS = re.compile(r"(x|i|xi|nlon|rlon|ni)\w*$|x?(nav_lon|lon|glam)\w*$", re.IGNORECASE)
 _RIO_AXES = (("y", "x"), ("latitude", "longitude"))
 _TITILER_ROWS = ("y", "lat", "latitude", "LAT", "LATITUDE", "Lat", "Latitude")
 _TITILER_COLS = ("x", "lon", "longitude", "LON", "LONGITUDE", "Lon", "Longitude")
@@ -150,18 +153,41 @@ def crs_of_xpublish(context: Context, subject: Subject) -> Iterator[Fault]:
 
 
 def auxiliary(context: Context, subject: Subject) -> Iterator[Fault]:
-    """Find an array without rows and columns among the data of a level: the list of tile sets breaks on it."""
-    for array in subject.arrays:
-        axes = subjects.axes(context, array)
-        referenced = _referenced(context, array)
-        for beside in subjects.siblings(context, array).values():
-            names = context.dimension_names(beside) or ()
-            is_coordinate = names == (beside.name,) or beside.name in referenced
-            if axes is None or is_coordinate or not names or set(axes) <= set(names):
-                continue
-            message = "an array among the data that has no rows and columns"
-            yield Fault(beside.path, ("dimension_names",), message, list(names), f"{axes[0]} and {axes[1]}")
-            return
+    """Find an array without rows and columns among the data of the finest level: the list of tile sets breaks on it."""
+    array = subject.finest(context)
+    axes, referenced = subjects.axes(context, array), _referenced(context, array)
+    for beside in subjects.siblings(context, array).values():
+        names = context.dimension_names(beside) or ()
+        is_coordinate = names == (beside.name,) or beside.name in referenced
+        if axes is None or is_coordinate or not names or set(axes) <= set(names):
+            continue
+        message = "an array among the data that has no rows and columns"
+        yield Fault(beside.path, ("dimension_names",), message, list(names), f"{axes[0]} and {axes[1]}")
+        return
+
+
+def axes_of_xpublish(context: Context, subject: Subject) -> Iterator[Fault]:
+    """Find rows and columns of a variable with a grid mapping that nothing tells: names, `axis`, standard names."""
+    array = subject.finest(context)
+    names, found = subjects.axes(context, array), subjects.coordinates(context, array)
+    is_told = found is not None and all(_is_axis(node, role) for node, role in zip(found, "YX", strict=True))
+    if needs.mapping(context, array) is None or is_told or names is None:
+        return
+    if not (_XPUBLISH_ROWS.match(names[0]) and _XPUBLISH_COLS.match(names[1])):
+        message = "neither names nor attributes tell rows and columns"
+        yield Fault(array.path, ("dimension_names",), message, list(names), "y and x")
+
+
+def place_of_xpublish(context: Context, subject: Subject) -> Iterator[Fault]:
+    """Find a variable without coordinates, GeoTransform, or a transform of spatial that rasterix takes."""
+    array = subject.finest(context)
+    by_mapping = _has_geotransform(needs.mapping(context, array))
+    if by_mapping or subjects.coordinates(context, array) is not None:
+        return
+    if not _spatial(context, array):
+        yield _no_place(array)
+    else:
+        yield from needs.node_registration(context, subject)
 
 
 def _referenced(context: Context, array: Node) -> set[str]:
@@ -285,6 +311,10 @@ XPUBLISH_TILES = Reader(
         *(_TREE_FILL, _TREE_MISSING, _CODECS, _MASK),
         Condition("RD-07", "It finds levels by spatial:transform on arrays or their group", levels_of_xpublish),
         Condition("RD-07", "It takes the CRS of CF, or of proj on the group of the level", crs_of_xpublish),
+        Condition(
+            "RD-07", "It places cells by GeoTransform, coordinates, or spatial as rasterix does", place_of_xpublish
+        ),
+        Condition("CF-14", "It knows rows and columns by name or by axis", axes_of_xpublish),
         Condition("SP-03", "Its list of tile sets breaks on data without rows and columns", auxiliary),
     ),
     ZARR_PYTHON,

@@ -22,7 +22,7 @@ def probe(job):
                 continue
             code = None if dataset.crs is None else dataset.crs.to_epsg()
             has_overviews = bool(dataset.overviews(1))
-            band = 2 if job["rank"] == 3 else 1
+            band = dataset.count
             for point in job["points"]:
                 here = point["row"], point["col"]
                 row, col = dataset.index(point["x"], point["y"]) if is_placed else here

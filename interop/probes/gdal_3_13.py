@@ -1,5 +1,7 @@
 """GDAL 3.13 through its own Python bindings."""
 
+import math
+
 from loop import box, main
 from osgeo import gdal, osr
 
@@ -11,7 +13,7 @@ def probe(job):
     inner = "/".join(part for part in (job["group"], job["levels"][0], job["variable"]) if part)
     name = f'ZARR:"{job["path"]}":/{inner}'
     info = gdal.OpenEx(name, gdal.OF_RASTER)
-    band = info.GetRasterBand(2 if job["rank"] == 3 else 1)
+    band = info.GetRasterBand(info.RasterCount)
     c, a, b, f, d, e = info.GetGeoTransform(can_return_null=True) or (0, 1, 0, 0, 0, 1)
     is_placed = (c, a, b, f, d, e) != (0, 1, 0, 0, 0, 1)
     shape = (info.RasterYSize, info.RasterXSize)
@@ -28,7 +30,7 @@ def probe(job):
         if not is_placed:
             col, row = point["col"], point["row"]
         value = float(band.ReadAsArray(int(col), int(row), 1, 1)[0, 0])
-        missing = value != value or (nodata is not None and value == nodata)
+        missing = math.isnan(value) or (nodata is not None and value == nodata)
         values.append(None if missing else value * (band.GetScale() or 1) + (band.GetOffset() or 0))
     for overview in overviews:
         overview.ReadAsArray()

@@ -11,7 +11,7 @@ def probe(job):
         group = "/".join(part for part in (job["group"], level) if part)
         array = xr.open_zarr(job["path"], group=group, chunks=None)[job["variable"]]
         geobox = array.odc.geobox
-        array = array.isel({name: -1 for name in array.dims[:-2]})
+        array = array.isel(dict.fromkeys(array.dims[:-2], -1))
         if geobox is None:
             levels.append({"shape": array.shape, "bounds": None})
             codes.append(None)

@@ -12,7 +12,7 @@ def probe(job):
         array = xr.open_zarr(job["path"], group=group, chunks=None)[job["variable"]]
         crs = array.rio.crs
         codes.append(None if crs is None else crs.to_epsg())
-        array = array.isel({name: -1 for name in array.dims[:-2]})
+        array = array.isel(dict.fromkeys(array.dims[:-2], -1))
         transform, shape = array.rio.transform(), (array.rio.height, array.rio.width)
         placed = not transform.is_identity
         levels.append({"shape": shape, "bounds": box(transform, shape) if placed else None})

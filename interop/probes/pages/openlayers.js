@@ -11,7 +11,8 @@ window.probe = async (job) => {
     proj4.defs(`EPSG:${job.epsg}`, job.proj4);
     register(proj4);
   }
-  const choice = job.rank === 3 ? {variable: job.variable, dimensions: {time: 1}} : {bands: [job.variable]};
+  const hasMore = Object.keys(job.leading).length > 0;
+  const choice = hasMore ? {variable: job.variable, dimensions: job.leading} : {bands: [job.variable]};
   const source = new GeoZarr({url: job.url, transition: 0, ...choice});
   await new Promise((resolve) => {
     const look = () => (['ready', 'error'].includes(source.getState()) ? resolve() : setTimeout(look, 20));

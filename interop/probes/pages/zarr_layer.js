@@ -16,7 +16,9 @@ window.probe = async (job) => {
       variable: job.variable,
       colormap: ['#000000', '#ffffff'],
       clim: [0, 65535],
-      selector: job.rank === 3 ? {time: {selected: 1, type: 'index'}} : {},
+      selector: Object.fromEntries(
+        Object.entries(job.leading).map(([name, index]) => [name, {selected: index, type: 'index'}]),
+      ),
       ...(job.proj4 ? {proj4: job.proj4} : {}),
       onLoadingStateChange: (state) => states.push(state),
     });
