@@ -80,15 +80,13 @@ def _batch(
         names = Path(folder) / "jobs.jsonl"
         names.write_text("".join(json.dumps(item) + "\n" for item in jobs))
         errors = Path(folder) / "errors.txt"
-        with errors.open("w") as sink:
-            process = subprocess.Popen(
-                [*command, str(PROBES / reader.probe), str(names)],
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                text=True,
-                env=variables,
-                cwd=folder,
-            )
+        command = [*command, str(PROBES / reader.probe), str(names)]
+        with (
+            errors.open("w") as sink,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=sink, text=True, env=variables, cwd=folder
+            ) as process,
+        ):
             clock, has_started = _Clock(process, reader.limit), False
             for line in process.stdout or ():
                 clock.wind()

@@ -21,6 +21,7 @@ PUBLIC = {
         "SourceVariable build execute make_plan open_source pack"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
+    "conformance.readers": ("READERS Condition Loss Outcome Reader Reason Verdict predict report_readers rules"),
     "tiler": "PyramidReader",
 }
 
