@@ -23,7 +23,7 @@ def to_text(verdicts: Iterable[Verdict]) -> str:
     for verdict in verdicts:
         if verdict.subject != subject:
             subject = verdict.subject
-            lines += [*([""] if lines else []), f"/{subject}"]
+            lines += [*([""] if lines else []), _printable(f"/{subject}")]
         lost = ", ".join(loss.value for loss in verdict.losses)
         lacks = f"never has {', '.join(loss.value for loss in verdict.lacks)}" if verdict.lacks else ""
         tail = "; ".join(part for part in (f"without {lost}" if lost else "", lacks) if part)
@@ -47,6 +47,11 @@ def to_json(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
         }
         for verdict in verdicts
     ]
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey or refuse."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _finding(verdict: Verdict, reason: Reason) -> Finding:

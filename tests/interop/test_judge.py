@@ -10,7 +10,7 @@ import pytest
 from conformance.readers import Loss, Outcome
 from interop import cases, environments, run
 from interop.judge import judge
-from interop.roster import GDAL_3_13, Reader
+from interop.roster import BROWSER, GDAL_3_13, Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,3 +94,12 @@ def test_a_reader_that_does_not_start_is_missing(monkeypatch: pytest.MonkeyPatch
     reader = Reader("GDAL 3.13", "0", GDAL_3_13, "probe.py", limit=20.0)
     with pytest.raises(environments.Missing, match="does not start: no such library"):
         run.ask(reader, [{"name": "one"}], lambda *_: None)
+
+
+def test_a_program_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environments.shutil, "which", lambda _: None)
+    with pytest.raises(environments.Missing, match="no Chromium on this machine"):
+        environments.install(BROWSER, tmp_path)
+    monkeypatch.setattr(environments, "_version", lambda _: None)
+    with pytest.raises(environments.Missing, match=r"no Python 3\.12 to 3\.13 on this machine"):
+        environments.install(GDAL_3_13, tmp_path)
