@@ -131,10 +131,10 @@ def ask(reader: Reader, stores: list[Case], *, is_fresh: bool) -> dict[str, dict
     """Ask a reader about each store of which no facts are kept."""
     FACTS.mkdir(parents=True, exist_ok=True)
     kept = FACTS / f"{reader.name.replace(' ', '-')}.json"
-    facts: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() and not is_fresh else {}
+    facts: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
     probe = hashlib.sha256(repr((asdict(reader), _sources(reader))).encode()).hexdigest()
     keys = {case.name: f"{probe[:16]} {digest(case)[:16]}" for case in stores}
-    waiting = [case for case in stores if facts.get(case.name, {}).get("key") != keys[case.name]]
+    waiting = [case for case in stores if is_fresh or facts.get(case.name, {}).get("key") != keys[case.name]]
     environments.install(reader.environment)  # a reader that has gone is skipped, whatever is kept
     started, count = time.monotonic(), 0
 
