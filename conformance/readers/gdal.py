@@ -67,22 +67,14 @@ def place_of_3_13(context: Context, subject: Subject) -> Iterator[Fault]:
         yield Fault(array.path, ("attributes", spatial.TRANSFORM), message, None, "a transform")
 
 
-def auxiliary(context: Context, subject: Subject) -> Iterator[Fault]:
+def auxiliary(context: Context, _: Subject) -> Iterator[Fault]:
     """Find an array of two or more axes that lacks those its group calls spatial.
 
     With consolidated metadata GDAL makes every array of the store when it opens one; without, only that one.
     """
-    if not needs.is_consolidated(context):
-        return
-    for array in (*subject.arrays, *context.tree.arrays):
-        stated = context.effective(array, spatial.DIMENSIONS, values.dimensions)
-        is_registered = any(subjects.has_uuid(node, SPATIAL) for node in _registrars(context, array))
-        is_plane = len(context.shape(array) or ()) >= 2
-        if stated is not None and is_registered and is_plane and context.spatial_dimensions(array) is None:
-            names = list(context.dimension_names(array) or ())
-            message = "an array of several axes without rows and columns: GDAL crashes on the whole store"
-            yield Fault(array.path, ("dimension_names",), message, names, f"{stated[0]} and {stated[1]}")
-            return
+    if needs.is_consolidated(context):
+        found = context.once("readers auxiliary", "", lambda: _first_auxiliary(context))
+        yield from (found,) if found is not None else ()
 
 
 def explicit_registration(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -141,6 +133,18 @@ def node(context: Context, subject: Subject) -> Iterator[Fault]:
     array = subject.finest(context)
     if context.effective(array, spatial.TRANSFORM, values.transform) is not None:
         yield from needs.node_registration(context, subject)
+
+
+def _first_auxiliary(context: Context) -> Fault | None:
+    for array in context.tree.arrays:
+        stated = context.effective(array, spatial.DIMENSIONS, values.dimensions)
+        is_registered = any(subjects.has_uuid(node, SPATIAL) for node in _registrars(context, array))
+        is_plane = len(context.shape(array) or ()) >= 2
+        if stated is not None and is_registered and is_plane and context.spatial_dimensions(array) is None:
+            names = list(context.dimension_names(array) or ())
+            message = "an array of several axes without rows and columns: GDAL crashes on the whole store"
+            return Fault(array.path, ("dimension_names",), message, names, f"{stated[0]} and {stated[1]}")
+    return None
 
 
 def _states_by_itself(array: Node) -> bool:

@@ -84,27 +84,12 @@ def decodes(known: frozenset[str], *, shards: bool = False) -> Check:
 
 def fill_values(context: Context, subject: Subject, *, whole_tree: bool = False) -> Iterator[Fault]:
     """Find fill values that zarr-python refuses in an array that is opened along with the variable."""
-    for array in _opened(context, subject, whole_tree=whole_tree or is_consolidated(context)):
-        dtype = values.dtype(array.document.get("data_type"))
-        if dtype is not None and values.fill_value(array.document.get("fill_value"), dtype) is None:
-            found = array.document.get("fill_value")
-            message = "zarr-python refuses the fill value"
-            yield Fault(array.path, ("fill_value",), message, "null" if found is None else found, f"a {dtype}")
-            return
+    yield from _first(context, subject, _refused, whole_tree=whole_tree or is_consolidated(context))
 
 
 def missing_values(context: Context, subject: Subject, *, whole_tree: bool = False) -> Iterator[Fault]:
     """Find `_FillValue` attributes that xarray cannot decode, in an array that is opened along with the variable."""
-    for array in _opened(context, subject, whole_tree=whole_tree):
-        dtype = values.dtype(array.document.get("data_type"))
-        if dtype is None or "_FillValue" not in array.attributes:
-            continue
-        found = array.attributes["_FillValue"]
-        is_good = values.missing_value(found, dtype) is not None if dtype.kind == "f" else _is_decoded(found, dtype)
-        if not is_good:
-            expected = "base64 of a little-endian float64" if dtype.kind == "f" else "a number"
-            yield Fault(array.path, _FILL, "xarray cannot decode it, and opens nothing", found, expected)
-            return
+    yield from _first(context, subject, _undecoded, whole_tree=whole_tree)
 
 
 def missing_attribute(context: Context, subject: Subject) -> Iterator[Fault]:
@@ -212,11 +197,16 @@ def coordinate_mapping(context: Context, array: Node) -> Node | None:
     found = mapping(context, array)
     if found is None:
         return None
+    listed = context.once("readers coordinates", array.parent, lambda: _listed(context, array))
+    return found if found.name in listed else None
+
+
+def _listed(context: Context, array: Node) -> frozenset[str]:
+    """Names in `coordinates` of the arrays of a group, and of the group."""
     group = subjects.parent(context, array)
     beside = [*subjects.siblings(context, array).values(), *([group] if group is not None else [])]
-    lists = (node.attributes.get("coordinates") for node in beside)
-    is_listed = any(isinstance(text, str) and found.name in text.split() for text in lists)
-    return found if is_listed else None
+    texts = (node.attributes.get("coordinates") for node in beside)
+    return frozenset(name for text in texts if isinstance(text, str) for name in text.split())
 
 
 def states_crs(node: Node | None, keys: Iterable[str] = tuple(proj.KEYS)) -> bool:
@@ -249,12 +239,47 @@ def listed_mapping(context: Context, subject: Subject) -> Iterator[Fault]:
             return
 
 
-def _opened(context: Context, subject: Subject, *, whole_tree: bool) -> Iterable[Node]:
-    """Arrays whose documents are read when the variable is opened."""
+def _first(
+    context: Context, subject: Subject, judge: Callable[[Node], Fault | None], *, whole_tree: bool
+) -> Iterator[Fault]:
+    """Yield the first fault among the arrays whose documents are read when the variable is opened.
+
+    Each group is looked at once, whatever number of variables and readers ask.
+    """
     if whole_tree:
-        return context.tree.arrays
-    groups = dict.fromkeys(array.parent for array in subject.arrays)
-    return [array for group in groups for array in context.tree.child_arrays(group).values()]
+        scopes = {"": context.tree.arrays}
+    else:
+        groups = dict.fromkeys(array.parent for array in subject.arrays)
+        scopes = {f"/{group}": tuple(context.tree.child_arrays(group).values()) for group in groups}
+    for scope, arrays in scopes.items():
+
+        def look(arrays: Iterable[Node] = arrays) -> Fault | None:
+            return next((fault for array in arrays if (fault := judge(array)) is not None), None)
+
+        found = context.once(f"readers {judge.__name__}", scope, look)
+        if found is not None:
+            yield found
+            return
+
+
+def _refused(array: Node) -> Fault | None:
+    dtype = values.dtype(array.document.get("data_type"))
+    found = array.document.get("fill_value")
+    if dtype is None or values.fill_value(found, dtype) is not None:
+        return None
+    stated = "null" if found is None else found
+    return Fault(array.path, ("fill_value",), "zarr-python refuses the fill value", stated, f"a {dtype}")
+
+
+def _undecoded(array: Node) -> Fault | None:
+    dtype = values.dtype(array.document.get("data_type"))
+    if dtype is None or "_FillValue" not in array.attributes:
+        return None
+    found = array.attributes["_FillValue"]
+    if values.missing_value(found, dtype) is not None if dtype.kind == "f" else _is_decoded(found, dtype):
+        return None
+    expected = "base64 of a little-endian float64" if dtype.kind == "f" else "a number"
+    return Fault(array.path, _FILL, "xarray cannot decode it, and opens nothing", found, expected)
 
 
 def is_consolidated(context: Context) -> bool:

@@ -155,7 +155,8 @@ def crs_of_xpublish(context: Context, subject: Subject) -> Iterator[Fault]:
 def auxiliary(context: Context, subject: Subject) -> Iterator[Fault]:
     """Find an array without rows and columns among the data of the finest level: the list of tile sets breaks on it."""
     array = subject.finest(context)
-    axes, referenced = subjects.axes(context, array), _referenced(context, array)
+    axes = subjects.axes(context, array)
+    referenced = context.once("readers referenced", array.parent, lambda: _referenced(context, array))
     for beside in subjects.siblings(context, array).values():
         names = context.dimension_names(beside) or ()
         is_coordinate = names == (beside.name,) or beside.name in referenced
