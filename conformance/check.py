@@ -5,16 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance import geometry, metadata, rules_objects, rules_pixels, schema, tree
+from conformance import (
+    geometry,
+    metadata,
+    profiles,
+    reading,
+    repairs,
+    rules_objects,
+    rules_pixels,
+    rules_ranges,
+    schema,
+)
 from conformance.context import Context, Sample
-from conformance.report import Depth, Fault, Finding, Report, Rule, Severity, clipped, format_pointer, shown
+from conformance.counted import CountedStore
+from conformance.report import Depth, Finding, Report, Severity, clipped, format_pointer, shown
 from geozarr import store as geozarr_store
+from geozarr.conventions import proj, spatial
+from geozarr.documents import DOCUMENT
 from geozarr.errors import ParameterError
+from geozarr.store import join
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conformance.profiles import Profile
+    from conformance.report import Fault, Place, Pointer, Rule
     from geozarr.store import StoreLike
 
-PROFILES = ("geozarr",)
+_MOST_RELIED = 16  # places named in a finding; what leans on more leans on a whole layout
 
 
 def check(
@@ -24,6 +42,7 @@ def check(
     profile: str = "geozarr",
     seed: int = 0,
     all_pixels: bool = False,
+    own_documents: bool | None = None,
 ) -> Report:
     """Check a store against the conventions, CF, Zarr v3 and TMS 2.0.
 
@@ -37,11 +56,14 @@ def check(
         "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables;
         "objects" also reads every stored object, and compares it with the manifest of a pyramid that has one.
     profile : str
-        How severely findings are judged; only "geozarr" so far.
+        What the store is judged by: a name of `profiles.PROFILES`.
     seed : int
         Of the lot that draws blocks of pixels, at least 0.
     all_pixels : bool
         True to look at all pixels instead.
+    own_documents : bool, optional
+        Whether each node's own document is read where the root has consolidated metadata. By default it is, but at
+        depth "metadata" across a network, where the root alone is asked for.
 
     Returns
     -------
@@ -53,7 +75,7 @@ def check(
     StoreError
         If the store cannot be opened or read.
     MetadataError
-        If it has no Zarr v3 root document.
+        If it has no root document.
     LimitError
         If it has more nodes, or deeper groups, than any pyramid.
     ParameterError
@@ -61,84 +83,128 @@ def check(
     """
     if depth not in tuple(Depth):
         raise ParameterError("depth", found=depth, expected=" or ".join(Depth))
-    if profile not in PROFILES:
-        raise ParameterError("profile", found=profile, expected=" or ".join(PROFILES))
+    judged_by = profiles.of_name(profile)
     if seed < 0:
         raise ParameterError("seed", found=seed, expected="at least 0")
-    opened = geozarr_store.open_store(store)
-    documents = tree.read(opened)
+    place = geozarr_store.open_store(store)
+    if own_documents is None:
+        own_documents = depth != Depth.METADATA or not getattr(place, "is_remote", False)
+    opened = CountedStore(place)
+    documents = reading.read(opened, only_consolidated=not own_documents)
     context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
     geospatial = sum(
-        bool(context.uses(node) or context.registered(node).conventions) for node in documents.nodes.values()
+        bool(
+            context.uses(node) or context.registered(node).conventions or (judged_by.judges_any_array and node.is_array)
+        )
+        for node in documents.nodes.values()
     )
-    findings = _run(context, profile)
+    findings = _run(context, judged_by)
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
-        depth=Depth(depth),
+        depth=context.depth,
         profile=profile,
         findings=tuple(sorted(findings, key=lambda finding: finding.node)),
-        rules=tuple(rule.id for rule in rules_at(context.depth)),
+        rules=tuple(rule.id for rule in rules_at(context.depth, judged_by)),
         nodes=len(documents.nodes),
         documents=documents.documents,
         pyramids=len(context.pyramids),
         geospatial=geospatial,
         has_lists=documents.has_lists,
+        is_consolidated=documents.is_consolidated,
         cells=context.counts["cells"],
         ties=context.counts["ties"],
+        requests=opened.requests,
+        bytes_read=opened.bytes_read,
+        inherited=_inherited(context),
+        left_out=_left_out(rules_at(context.depth, judged_by)),
     )
 
 
-def rules_at(depth: Depth) -> tuple[Rule, ...]:
-    """Rules that run at a depth, in their order."""
-    if depth is Depth.METADATA:
-        return metadata.RULES
+def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> tuple[Rule, ...]:
+    """Rules that run at a depth under a profile, in their order."""
     objects = rules_objects.RULES if depth.reads_objects else ()
-    cells = rules_pixels.RULES if depth is Depth.PIXELS else ()
-    return (*metadata.RULES, *objects, *geometry.RULES, *cells)
+    grids = geometry.RULES if depth is not Depth.METADATA else ()
+    cells = (*rules_pixels.RULES, *rules_ranges.RULES) if depth is Depth.PIXELS else ()
+    # Objects before coordinates are judged: what is wrong with the values of a damaged one is no news.
+    return tuple(filter(profile.judges, (*metadata.RULES, *objects, *grids, *cells)))
 
 
-def _run(context: Context, profile: str) -> list[Finding]:
+def _run(context: Context, profile: Profile) -> list[Finding]:
     """Run the rules in their order; the schemas speak after those on metadata, where these were silent."""
-    findings = _run_rules(context, metadata.RULES, profile)
-    by_id = {rule.id: rule for rule in metadata.RULES}
-    for rule, fault in schema.check_net(context):
-        findings += _judge(context, by_id[rule], fault, profile)
-    if context.depth.reads_objects:
-        # Before coordinates are judged: what is wrong with the values of a damaged one is no news.
-        findings += _run_rules(context, rules_objects.RULES, profile)
-    if context.depth is not Depth.METADATA:
-        findings += _run_rules(context, geometry.RULES, profile)
-    if context.depth is Depth.PIXELS:
-        findings += _run_rules(context, rules_pixels.RULES, profile)
+    findings: list[Finding] = []
+    rules = rules_at(context.depth, profile)
+    first = [rule for rule in rules if rule.depth is Depth.METADATA]
+    for rule in first:
+        findings += _run_rule(context, rule, profile)
+    by_id = {rule.id: rule for rule in first}
+    for name, fault in schema.check_net(context):
+        if name in by_id:
+            findings += _judge(context, by_id[name], fault, profile)
+    for rule in rules[len(first) :]:
+        findings += _run_rule(context, rule, profile)
     return findings
 
 
-def _run_rules(context: Context, rules: tuple[Rule, ...], profile: str) -> list[Finding]:
-    """Run some rules. Each fault is judged before the rule goes on, since it may void what comes next."""
-    return [
-        finding for rule in rules for fault in rule.check(context) for finding in _judge(context, rule, fault, profile)
-    ]
+def _run_rule(context: Context, rule: Rule, profile: Profile) -> Iterator[Finding]:
+    """Run a rule. Each fault is judged before the rule goes on, since it may void what comes next."""
+    for fault in rule.check(context):
+        yield from _judge(context, rule, fault, profile)
 
 
-def _judge(context: Context, rule: Rule, fault: Fault, profile: str) -> list[Finding]:
+def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iterator[Finding]:
     """Turn a fault into a finding, unless it follows from one that has been reported."""
     if context.is_moot(fault):
-        return []
-    severity = fault.severity or rule.by_profile.get(profile, rule.severity)
+        return
+    severity = profile.severity(rule, fault.severity)
+    patch = repairs.of(context, rule.id, fault)
     context.note(rule.id, fault.node)
     if severity is not Severity.INFO:
         places = fault.voids if fault.keeps else ((fault.node, fault.pointer), *fault.voids)
         for node, pointer in places:
             context.void(node, pointer)
-    return [
-        Finding(
-            rule=rule.id,
-            clause=rule.clause,
-            severity=severity,
-            node=f"/{fault.node}",
-            pointer=format_pointer(fault.pointer),
-            message=clipped(fault.message),
-            found=shown(fault.found),
-            expected=clipped(fault.expected),
-        )
-    ]
+    document, pointer = _stored_at(context, (fault.node, fault.pointer))
+    yield Finding(
+        rule=rule.id,
+        clause=rule.clause.replace("Zarr v3 core", "Zarr v2") if document.startswith(".") else rule.clause,
+        severity=severity,
+        node=f"/{fault.node}",
+        document=document,
+        pointer=format_pointer(pointer),
+        message=clipped(fault.message),
+        found=shown(fault.found),
+        expected=clipped(fault.expected),
+        relies=tuple(clipped(_named(context, place)) for place in fault.relies[:_MOST_RELIED]),
+        patch=fault.patch or patch,
+    )
+
+
+def _left_out(rules: tuple[Rule, ...]) -> dict[str, str]:
+    """Name the rules of which a part cannot be checked here, and say why."""
+    reasons = {rule.id: rule.lacks() for rule in rules if rule.lacks is not None}
+    return {rule: reason for rule, reason in reasons.items() if reason}
+
+
+def _stored_at(context: Context, place: Place) -> tuple[str, Pointer]:
+    """Name the document that holds a value, and where in it."""
+    node = context.tree.nodes.get(place[0])
+    return node.place(place[1]) if node is not None else (DOCUMENT, place[1])
+
+
+def _named(context: Context, place: Place) -> str:
+    """Write a place such as `/9/red/zarr.json#/attributes/units`."""
+    document, pointer = _stored_at(context, place)
+    return f"/{join(place[0], document)}#{format_pointer(pointer)}"
+
+
+def _inherited(context: Context) -> dict[str, dict[str, str]]:
+    """Name the group that gives each key which an array does not state itself."""
+    found = {}
+    for array in context.tree.arrays:
+        group = context.tree.nodes.get(array.parent) if array.path else None
+        if group is None or not context.rasters([array]):
+            continue
+        crs = () if any(key in array.attributes for key in proj.KEYS) else proj.KEYS
+        keys = [key for key in (*spatial.KEYS, *crs) if key in group.attributes and key not in array.attributes]
+        if keys:
+            found[f"/{array.path}"] = dict.fromkeys(keys, f"/{group.path}")
+    return found

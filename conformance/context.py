@@ -14,16 +14,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from conformance import references, values
-from conformance.layouts import Pyramid, find
+from conformance.layouts import Form, Pyramid, find, is_draft
 from geozarr.conventions import proj, registration, spatial
 from geozarr.conventions.registration import MULTISCALES, PROJ, SPATIAL, Convention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import numpy as np
 
     from conformance.report import Depth, Fault, Pointer
     from conformance.tree import Node, Tree
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from geozarr.store import Store
 
     T = TypeVar("T")
+
+
+_MOST_TOLD = 300  # characters of a uuid or URL that are looked at
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class Context:
 
     def is_void(self, node: str, *pointer: str | int) -> bool:
         """Tell whether a value, a part of it or what holds it has been reported."""
-        return any(a[: len(pointer)] == pointer[: len(a)] for a in self._void.get(node, ()))
+        voids = self._void.get(node)
+        return voids is not None and any(void[: len(pointer)] == pointer[: len(void)] for void in voids)
 
     def _is_void_above(self, node: str, pointer: Pointer) -> bool:
         """Tell whether a value as a whole, or what holds it, has been reported."""
@@ -163,6 +169,15 @@ class Context:
         sizes = self.sizes(array)
         return dimensions if dimensions is not None and all(name in sizes for name in dimensions) else None
 
+    def missing(self, array: Node, dtype: np.dtype[Any]) -> Any:
+        """Read which stored value means "no data": `_FillValue`, else of Zarr v2 `fill_value` (ZARR-12)."""
+        stated = self.attribute(
+            array, "_FillValue", lambda value: values.missing_value(value, dtype, version=array.version)
+        )
+        if stated is None and array.version == 2 and "_FillValue" not in array.attributes:
+            return self.member(array, "fill_value", lambda value: values.fill_value(value, dtype))
+        return stated
+
     def registration(self, node: Node) -> str:
         """Effective `spatial:registration`, pixel where nothing is said (SP-11)."""
         return self.effective(node, spatial.REGISTRATION, values.text) or "pixel"
@@ -185,12 +200,16 @@ class Context:
         """Conventions of which a node has keys, registered or not."""
         return self.once("uses", node.path, lambda: self._read_uses(node))
 
-    @staticmethod
-    def _read_uses(node: Node) -> frozenset[Convention]:
+    def claims_multiscales(self, node: Node) -> bool:
+        """Tell whether a node registers multiscales v0.1, be it well or badly."""
+        entries = node.attributes.get(registration.KEY)
+        return isinstance(entries, list) and any(MULTISCALES in claims(entry) for entry in entries)
+
+    def _read_uses(self, node: Node) -> frozenset[Convention]:
         attributes = node.attributes
         layout = attributes.get("multiscales")
         present = (
-            (MULTISCALES, isinstance(layout, dict) and "layout" in layout),
+            (MULTISCALES, isinstance(layout, dict) and "layout" in layout and not is_draft(attributes)),
             (PROJ, any(key in attributes for key in proj.KEYS)),
             (SPATIAL, any(key in attributes for key in spatial.KEYS)),
         )
@@ -200,8 +219,13 @@ class Context:
 
     @cached_property
     def pyramids(self) -> tuple[Pyramid, ...]:
-        """All multiscale groups of the tree."""
+        """All multiscale groups of the tree, in whatever form they list their levels."""
         return find(self.tree)
+
+    @cached_property
+    def layouts(self) -> tuple[Pyramid, ...]:
+        """Those with a layout as multiscales v0.1 has it."""
+        return tuple(pyramid for pyramid in self.pyramids if pyramid.form is Form.LAYOUT)
 
     def own_crs(self, node: Node) -> CRS | None:
         """CRS that a node states by itself, `proj:wkt2` first (PJ-08); None where it has none that can be used."""
@@ -237,11 +261,18 @@ def claims(entry: Any) -> frozenset[Convention]:
     """Find every known convention that a convention metadata object means, by its uuid or either of its URLs."""
     if not isinstance(entry, dict):
         return frozenset()
-    uuid, urls = str(entry.get("uuid")).strip().lower(), (entry.get("schema_url"), entry.get("spec_url"))
+    uuid, *urls = (
+        value if isinstance(value, str) else "" for value in map(entry.get, ("uuid", "schema_url", "spec_url"))
+    )
+    # All beginnings of URLs that mean something are shorter.
+    return _claimed(uuid[:_MOST_TOLD].strip().lower(), *(url[:_MOST_TOLD] for url in urls))
+
+
+@lru_cache(maxsize=1024)
+def _claimed(uuid: str, *urls: str) -> frozenset[Convention]:
+    """Find conventions; the nodes of a pyramid mostly register the same."""
     return frozenset(
-        known
-        for known in registration.KNOWN
-        if known.uuid == uuid or any(isinstance(url, str) and known.owns_url(url) for url in urls)
+        known for known in registration.KNOWN if known.uuid == uuid or any(known.owns_url(url) for url in urls)
     )
 
 

@@ -6,7 +6,7 @@ each other, then coordinate values and CRS; each finding takes what it names out
 
 from __future__ import annotations
 
-from conformance import rules_agreement, rules_placement, rules_ratios, rules_tiles
+from conformance import rules_agreement, rules_ngff, rules_placement, rules_ratios, rules_tiles
 
 RULES = (
     *rules_placement.RULES,
@@ -14,4 +14,5 @@ RULES = (
     *rules_ratios.RULES,
     *rules_placement.LAST_RULES,
     *rules_agreement.RULES,
+    *rules_ngff.LAST_RULES,
 )

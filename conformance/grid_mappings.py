@@ -68,6 +68,10 @@ def of_arrays(context: Context, arrays: Iterable[Node]) -> list[Node]:
 
 def all_of(context: Context) -> dict[str, list[Node]]:
     """Every grid mapping variable of the tree by path, with the arrays that name it."""
+    return context.once("grid mappings", "", lambda: _find_all(context))
+
+
+def _find_all(context: Context) -> dict[str, list[Node]]:
     users: dict[str, list[Node]] = {}
     for array in context.tree.arrays:
         for node in of_array(context, array):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,7 +197,7 @@ def _opened(context: Context, node: Node) -> Raster | None:
         return None
     if array is None:
         return None
-    stated = context.attribute(node, "_FillValue", partial(values.missing_value, of=dtype))
+    stated = context.missing(node, dtype)
     return Raster(
         node,
         array,

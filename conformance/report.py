@@ -7,6 +7,7 @@ wrong, where, and which further values the judgement leaned on. The engine in `c
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -56,6 +57,37 @@ class Depth(StrEnum):
 
 
 @dataclass(frozen=True)
+class Change:
+    """One operation that mends a document, as in a JSON patch (RFC 6902).
+
+    Parameters
+    ----------
+    op : str
+        "add", "replace" or "remove".
+    node : str
+        Path of the node whose document it changes.
+    pointer : Pointer
+        Where in it. What holds the place must be there; "-" is the end of an array.
+    value : object
+        What is added.
+    document : str
+        Name of the document, as in `Finding`.
+    """
+
+    op: str
+    node: str
+    pointer: Pointer
+    value: object = None
+    document: str = "zarr.json"
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        value = {} if self.op == "remove" else {"value": self.value}
+        place = {"node": f"/{self.node}", "document": self.document}
+        return {**place, "op": self.op, "path": format_pointer(self.pointer), **value}
+
+
+@dataclass(frozen=True)
 class Fault:
     """What a rule found.
 
@@ -82,6 +114,8 @@ class Fault:
         True where the value at `pointer` itself is still good to judge by.
     is_of_cells : bool
         True where what the node holds is wrong, not its document: parts of that may have been reported.
+    patch : tuple of Change
+        What would mend it, where that follows from the document.
     """
 
     node: str
@@ -94,6 +128,7 @@ class Fault:
     voids: tuple[Place, ...] = ()
     keeps: bool = False
     is_of_cells: bool = False
+    patch: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,8 +149,10 @@ class Rule:
         Of its findings, unless a fault or the profile says otherwise.
     depth : Depth
         From which depth on it runs.
-    by_profile : mapping of str to Severity
-        Severity under a profile, where it differs.
+    profiles : frozenset of str
+        Names of the profiles that it is meant for; empty for all (`profiles.py` says what each judges).
+    lacks : callable or None
+        Says which part of it cannot be checked here for want of an optional library; "" where that is installed.
     """
 
     id: str
@@ -124,7 +161,13 @@ class Rule:
     check: Callable[[Context], Iterator[Fault]] = field(repr=False)
     severity: Severity = Severity.ERROR
     depth: Depth = Depth.METADATA
-    by_profile: Mapping[str, Severity] = field(default_factory=dict)
+    profiles: frozenset[str] = frozenset()
+    lacks: Callable[[], str] | None = field(default=None, repr=False)
+
+    @property
+    def family(self) -> str:
+        """Letters of its id, such as "MS"."""
+        return self.id.partition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -140,9 +183,15 @@ class Finding:
     node : str
         Path of the node; "/" is the root of the store.
     pointer : str
-        JSON pointer (RFC 6901) into the node's `zarr.json`; "" is the document as a whole.
+        JSON pointer (RFC 6901) into the document; "" is the document as a whole.
     message, found, expected : str
         In words. `found` is JSON of bounded length, "nothing" where the value is absent.
+    relies : tuple of str
+        The other values that the judgement leans on, as node and JSON pointer: which node gave each of them.
+    patch : tuple of Change
+        What would mend it; empty where that cannot be told.
+    document : str
+        Name of the node's document: `zarr.json`, or of Zarr v2 `.zarray`, `.zgroup`, `.zattrs` or `.zmetadata`.
     """
 
     rule: str
@@ -153,9 +202,35 @@ class Finding:
     message: str
     found: str
     expected: str
+    relies: tuple[str, ...] = ()
+    patch: tuple[Change, ...] = ()
+    document: str = "zarr.json"
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stay the same from check to check, whatever the value found there."""
+        return hashlib.sha256(f"{self.rule}\n{self.node}\n{self.pointer}".encode("utf-8", "replace")).hexdigest()[:12]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
+        return {
+            "id": self.id,
+            "rule": self.rule,
+            "clause": self.clause,
+            "severity": str(self.severity),
+            "node": self.node,
+            "document": self.document,
+            "pointer": self.pointer,
+            "message": self.message,
+            "found": self.found,
+            "expected": self.expected,
+            "relies": list(self.relies),
+            "patch": [change.to_document() for change in self.patch],
+        }
 
     def __str__(self) -> str:
-        place = clipped(self.node + (self.pointer and f"#{self.pointer}"))
+        node = self.node if self.document == "zarr.json" else f"{self.node.rstrip('/')}/{self.document}"
+        place = clipped(node + (self.pointer and f"#{self.pointer}"))
         tail = f": found {self.found}" + (f", expected {self.expected}" if self.expected else "")
         return _printable(f"{place}: {self.message}{tail}")
 
@@ -186,8 +261,16 @@ class Report:
         Of comparisons of coordinates.
     has_lists : bool
         False where the store cannot list its objects: nodes that consolidated metadata do not name were not seen.
+    is_consolidated : bool
+        True where only the consolidated metadata of the root were read, not the nodes' own documents.
     cells, ties : int
         Cells that were derived anew; those among them of which several values would have been right, as of a mode.
+    requests, bytes_read : int
+        What was asked of the store, and the bytes of the objects that it gave.
+    inherited : mapping of str to mapping of str to str
+        Of each array the keys that it does not state itself and the group that gives them (SP-13, PJ-09).
+    left_out : mapping of str to str
+        Rules by id of which a part was not checked, and why.
     """
 
     store: str
@@ -203,6 +286,11 @@ class Report:
     has_lists: bool = True
     cells: int = 0
     ties: int = 0
+    requests: int = 0
+    bytes_read: int = 0
+    is_consolidated: bool = False
+    inherited: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -237,24 +325,17 @@ class Report:
                 "pyramids": self.pyramids,
                 "geospatial_nodes": self.geospatial,
                 "listed": self.has_lists,
+                "only_consolidated": self.is_consolidated,
                 "cells": self.cells,
                 "ties": self.ties,
+                "requests": self.requests,
+                "bytes": self.bytes_read,
             },
             "counts": {str(severity): count for severity, count in self.counts.items()},
             "rules": list(self.rules),
-            "findings": [
-                {
-                    "rule": finding.rule,
-                    "clause": finding.clause,
-                    "severity": str(finding.severity),
-                    "node": finding.node,
-                    "pointer": finding.pointer,
-                    "message": finding.message,
-                    "found": finding.found,
-                    "expected": finding.expected,
-                }
-                for finding in self.findings
-            ],
+            "left_out": dict(self.left_out),
+            "inherited": {node: dict(sources) for node, sources in self.inherited.items()},
+            "findings": [finding.to_document() for finding in self.findings],
         }
 
     def to_json(self) -> str:
@@ -266,13 +347,16 @@ class Report:
         lines = [
             f"{_printable(self.store)}: {self.nodes} nodes, {self.documents} documents, {self.pyramids} pyramids; "
             f"{len(self.rules)} rules at depth {self.depth}, profile {self.profile}",
-            f"tolerance: {self.tolerance}",
+            f"{self.requests:,} requests, {self.bytes_read:,} bytes read; tolerance: {self.tolerance}",
         ]
         if self.depth is Depth.PIXELS:
             tied = f", {self.ties:,} of them with several right answers" if self.ties else ""
             lines.append(f"pixels: {self.cells:,} cells derived anew{tied}")
+        if self.is_consolidated:
+            lines.append("the consolidated metadata of the root alone were read, not the nodes' own documents")
         if not self.has_lists:
             lines.append("the store has no lists: nodes are those that the root's consolidated metadata names")
+        lines += [f"not all of {rule} was checked: {reason}" for rule, reason in self.left_out.items()]
         for severity in Severity:
             groups: dict[str, list[Finding]] = {}
             for finding in self.findings:

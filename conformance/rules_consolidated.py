@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conformance.tree import Node
 
 KEY = "consolidated_metadata"
+_FORM_V2 = '"zarr_consolidated_format": 1 and "metadata", an object of documents by key'
 _FORM = 'an object of exactly "kind": "inline", "must_understand": false and "metadata"'
 
 
@@ -30,7 +31,13 @@ def check_complete(context: Context) -> Iterator[Fault]:
         block = group.document[KEY]
         entries = block.get("metadata") if isinstance(block, dict) else None
         if not _is_block(block):
-            yield Fault(group.path, (KEY,), "the consolidated metadata are malformed", _outline(block), _FORM)
+            yield Fault(
+                group.path,
+                (KEY,),
+                "the consolidated metadata are malformed",
+                _outline(block),
+                _FORM if group.version == 3 else _FORM_V2,
+            )
         if not isinstance(entries, dict):
             continue
         for path, document in entries.items():
@@ -46,7 +53,7 @@ def check_equal(context: Context) -> Iterator[Fault]:
     for group in _outermost(context):
         for relative, copy in blocks(group).items():
             node = context.tree.nodes.get(join(group.path, relative))
-            if node is None or node.fault:
+            if node is None or node.fault or copy is node.document:
                 continue
             found = list(differences(_plain(node.document), _plain(copy)))
             if found:
@@ -90,12 +97,14 @@ def _nested(
             message = "a nested consolidated entry has no document"
             yield Fault(holder.path, pointer, message, path, "a node", relies=((path, ()),))
             continue
+        if copy is node.document:
+            continue
         found = next(differences(_plain(node.document), _plain(copy)), None) if isinstance(copy, dict) else ()
         if found is not None and not node.fault:
             message = "nested consolidated metadata differ from the node's own document"
             expected = f"the node's own value, {shown(_at(node.document, found))}"
             yield Fault(holder.path, (*pointer, *found), message, _at(copy, found), expected, relies=((path, found),))
-    below = [node for path, node in context.tree.nodes.items() if path.startswith(f"{base}/")] if not partial else []
+    below = context.tree.below(base) if not partial else ()
     missing = [node.path for node in below if not node.is_missing and node.path[len(base) + 1 :] not in entries]
     if missing:
         message = f"nested consolidated metadata lack {len(missing)} nodes"
@@ -115,8 +124,9 @@ def _outermost(context: Context) -> list[Node]:
 def _missing(context: Context, group: Node, entries: dict[str, Any]) -> Iterator[Fault]:
     reported: set[str] = set()
     prefix = f"{group.path}/" if group.path else ""
-    for path, node in context.tree.nodes.items():
-        if not path.startswith(prefix) or path == group.path or node.fault or path[len(prefix) :] in entries:
+    for node in context.tree.below(group.path):
+        path = node.path
+        if node.fault or path[len(prefix) :] in entries:
             continue
         if not any(ancestor.path in reported for ancestor in context.tree.ancestors(path)):
             message = f"a node is missing in the consolidated metadata of /{group.path}"
@@ -132,7 +142,8 @@ def _extra(context: Context) -> Iterator[Fault]:
         if not node.is_missing or not node.is_copy or has_documents_below(context, path):
             continue
         if not any(ancestor.path in reported for ancestor in context.tree.ancestors(path)):
-            yield Fault(path, (), "a node of the consolidated metadata has no document", None, "a zarr.json")
+            name = node.place(())[0]
+            yield Fault(path, (), "a node of the consolidated metadata has no document", None, f"a {name}")
         reported.add(path)
 
 

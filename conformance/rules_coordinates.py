@@ -28,6 +28,11 @@ _LENGTHS = {
 _NORTH = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN")
 _EAST = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
 _AXES = ("X", "Y", "Z", "T")
+# Names that axes of latitude, longitude, height and time have by custom; CF goes by what they mean.
+_NEED_COORDINATES = (
+    *("lat", "latitude", "lon", "longitude", "time"),
+    *("lev", "level", "plev", "depth", "height", "altitude", "pressure"),
+)
 
 
 def check_coordinate_variables(context: Context) -> Iterator[Fault]:
@@ -140,6 +145,24 @@ def check_coordinates(context: Context) -> Iterator[Fault]:
                 yield Fault(path, ("attributes", "coordinates"), message, list(theirs), expected, relies=relies)
 
 
+def check_present(context: Context) -> Iterator[Fault]:
+    """Find axes of latitude, longitude, height and time without a coordinate variable."""
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for site in sites.sites(context):
+        crs = sites.crs(context, site)
+        is_geographic = crs is not None and crs.is_geographic
+        for array in site.rasters:
+            for name in context.sizes(array):
+                is_horizontal = is_geographic and name in (site.dimensions or ())
+                if (is_horizontal or name.lower() in _NEED_COORDINATES) and coordinate_of(context, site, name) is None:
+                    lacking.setdefault((site.home, name), []).append(array.path)
+    for (home, name), users in lacking.items():
+        path = f"{home}/{name}" if home else name
+        message = "there is no coordinate variable for the axis"
+        relies = tuple((user, ("dimension_names",)) for user in users)
+        yield Fault(path, (), message, None, f"a variable {name!r} along it", relies=relies, keeps=True)
+
+
 def _coordinate_variables(context: Context) -> list[Node]:
     """Arrays named like an axis of their group, on which they lie themselves."""
     found = []
@@ -210,5 +233,13 @@ RULES = (
     Rule("CF-14", "CF 4", "axis is X, Y, Z or T, on coordinate variables, each once", check_axis),
     Rule("CF-15", "CF 4, Appendix F", "Projected coordinates have their standard name and units", check_projected),
     Rule("CF-16", "CF 4.1, 4.2", "Longitudes and latitudes have their standard name and units", check_geographic),
+    Rule(
+        "CF-12",
+        "CF 4",
+        "Axes of latitude, longitude, height and time have coordinate variables",
+        check_present,
+        Severity.WARNING,
+        profiles=frozenset({"cf", "legacy-0.4"}),
+    ),
     Rule("CF-17", "CF 5", "What coordinates names exists and lies on the data's axes", check_coordinates),
 )

@@ -38,7 +38,7 @@ def check_names(context: Context) -> Iterator[Fault]:
 def check_array_dimensions(context: Context) -> Iterator[Fault]:
     """Find the Zarr v2 attribute `_ARRAY_DIMENSIONS`; it is an error where it contradicts `dimension_names`."""
     for array in context.tree.arrays:
-        if "_ARRAY_DIMENSIONS" in array.attributes:
+        if "_ARRAY_DIMENSIONS" in array.attributes and array.version == 3:
             found = array.attributes["_ARRAY_DIMENSIONS"]
             agrees = found == array.document.get("dimension_names")
             yield Fault(

@@ -1,8 +1,9 @@
-"""Rules on Zarr v3 documents: keys, node names, data types, chunk grids (Zarr core specification, version 3)."""
+"""Rules on Zarr documents: keys, node names, data types, chunk grids (Zarr specification, versions 3 and 2)."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from conformance import layouts, values
@@ -24,6 +25,12 @@ _ARRAY_KEYS = frozenset(
 _ARRAY_OPTIONS = frozenset(("attributes", "dimension_names", "storage_transformers"))
 _GROUP_KEYS = frozenset(("zarr_format", "node_type"))
 _GROUP_OPTIONS = frozenset(("attributes", "consolidated_metadata"))
+# Members of a `.zarray` that its form as a document of v3 does not show: what they may be, and that in words.
+_V2_MEMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "compressor": (lambda value: value is None or isinstance(value, dict), "null or an object with an id"),
+    "filters": (lambda value: value is None or isinstance(value, list), "null or an array of objects with an id"),
+    "order": (lambda value: value in ("C", "F"), '"C" or "F"'),
+}
 _RAW_BITS = re.compile(r"r[1-9][0-9]*")
 # Extensions registered in zarr-developers/zarr-extensions: legal, but numpy has no fixed-size number for them.
 _EXTENSION_DTYPES = ("bfloat16", "complex64", "complex128", "string", "bytes", "numpy.datetime64", "numpy.timedelta64")
@@ -33,7 +40,6 @@ def check_arrays(context: Context) -> Iterator[Fault]:
     """Find array documents that cannot be read, lack a key or have one of another form."""
     yield from _unreadable(context, arrays=True)
     forms: dict[str, tuple[Callable[[Any], Any], str]] = {
-        "zarr_format": (_format, "3"),
         "node_type": (lambda value: value if value == "array" else None, '"array"'),
         "shape": (values.wholes, "an array of whole numbers of at least 0"),
         "data_type": (_data_type, "a data type of Zarr v3"),
@@ -47,14 +53,24 @@ def check_arrays(context: Context) -> Iterator[Fault]:
     }
     for array in context.tree.arrays:
         yield from _duplicates(array)
-        for key in sorted(_ARRAY_KEYS | {"storage_transformers"}):
+        bad = set()
+        for key, (is_good, expected) in _V2_MEMBERS.items() if array.version == 2 and not array.is_copy else ():
+            if key not in array.stored or not is_good(array.stored[key]):
+                found = array.stored.get(key)
+                message = f"{key} is malformed" if key in array.stored else f"the array has no {key}"
+                yield Fault(array.path, (key,), message, found, expected, voids=((array.path, ("codecs",)),))
+                bad.add("codecs")
+        for key in sorted((_ARRAY_KEYS | {"storage_transformers"}) - bad):
             parse, expected = forms.get(key, (lambda _: True, ""))
+            if key == "zarr_format":
+                parse, expected = partial(_format, version=array.version), str(array.version)
             if key not in array.document and key in _ARRAY_OPTIONS:
                 continue
+            name = array.place((key,))[1][0]
             if key not in array.document:
-                yield Fault(array.path, (key,), f"the array has no {key}", None, expected or "a value")
+                yield Fault(array.path, (key,), f"the array has no {name}", None, expected or "a value")
             elif parse(array.document[key]) is None:
-                yield Fault(array.path, (key,), f"{key} is malformed", array.document[key], expected)
+                yield Fault(array.path, (key,), f"{name} is malformed", array.document[key], expected)
         yield from _attributes(array)
         yield from _rank(context, array)
 
@@ -64,9 +80,11 @@ def check_groups(context: Context) -> Iterator[Fault]:
     yield from _unreadable(context, arrays=False)
     for group in context.tree.groups:
         yield from _duplicates(group)
-        if _format(group.document.get("zarr_format")) is None:
-            found = group.document.get("zarr_format")
-            yield Fault(group.path, ("zarr_format",), "zarr_format is not that of Zarr v3", found, "3")
+        if _format(group.document.get("zarr_format"), version=group.version) is None:
+            found, version = group.document.get("zarr_format"), group.version
+            yield Fault(
+                group.path, ("zarr_format",), f"zarr_format is not that of Zarr v{version}", found, f"{version}"
+            )
         if group.document.get("node_type") != "group":
             found = group.document.get("node_type")
             yield Fault(group.path, ("node_type",), "node_type is malformed", found, '"group" or "array"')
@@ -77,7 +95,8 @@ def check_no_implicit_groups(context: Context) -> Iterator[Fault]:
     """Find folders without a document above nodes that have one."""
     for path, node in context.tree.nodes.items():
         if node.is_missing and has_documents_below(context, path):
-            yield Fault(path, (), "nodes lie below a group that has no document", None, "a zarr.json of a group")
+            name = node.place(())[0]
+            yield Fault(path, (), "nodes lie below a group that has no document", None, f"a {name} of a group")
 
 
 def check_keys(context: Context) -> Iterator[Fault]:
@@ -167,8 +186,8 @@ def _rank(context: Context, array: Node) -> Iterator[Fault]:
         yield Fault(array.path, ("shape",), "the shape has another rank than the rest", list(shape), expected)
 
 
-def _format(value: Any) -> int | None:
-    return 3 if values.whole(value) == 3 else None
+def _format(value: Any, *, version: int) -> int | None:
+    return version if values.whole(value) == version else None
 
 
 def _data_type(value: Any) -> str | None:

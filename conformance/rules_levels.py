@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_one_style(context: Context) -> Iterator[Fault]:
     """Find layouts that mix group and array assets."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         levels = layouts.levels(context, pyramid)
         odd = next((level for level in levels if level.node.is_array != levels[0].node.is_array), None)
         if odd is not None:
@@ -52,7 +52,7 @@ def check_no_twins(context: Context) -> Iterator[Fault]:
 
 def _resolutions(context: Context) -> Iterator[tuple[Pyramid, list[tuple[Level, float]]]]:
     """Levels of each pyramid with the larger side of their cells; without transforms, the inverse of their size."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         by_level = sites.of_levels(context, pyramid)
         found = []
         transforms, shapes = {}, {}

@@ -26,6 +26,8 @@ def check_fill_value(context: Context) -> Iterator[Fault]:
     """Find fill values that are no value of the data type."""
     for array, dtype in _typed(context):
         found = array.document.get("fill_value")
+        if found is None and array.version == 2:
+            continue  # Zarr v2 allows null: what absent chunks hold is not said
         if "fill_value" in array.document and values.fill_value(found, dtype) is None:
             expected = f"a value of {dtype}, not null"
             shown = "null" if found is None else found
@@ -33,14 +35,15 @@ def check_fill_value(context: Context) -> Iterator[Fault]:
 
 
 def check_missing_encoding(context: Context) -> Iterator[Fault]:
-    """Find `_FillValue` attributes that xarray cannot decode on Zarr v3."""
-    forms = {"f": "base64 of a little-endian float64", "b": "true or false"}
+    """Find `_FillValue` attributes that xarray cannot decode: on Zarr v3 floats are base64, on v2 numbers."""
     for array, dtype in _typed(context):
+        float_form = "base64 of a little-endian float64" if array.version == 3 else "a JSON number"
+        forms = {"f": float_form, "b": "true or false"}
         if "_FillValue" not in array.attributes or isinstance(array.attributes["_FillValue"], list):
             continue
         found = array.attributes["_FillValue"]
         is_whole = values.number(found) is not None and float(found).is_integer()
-        good = is_whole if dtype.kind in "iu" else values.missing_value(found, dtype) is not None
+        good = is_whole if dtype.kind in "iu" else _missing(array, found, dtype) is not None
         if not good:
             message = "_FillValue is not encoded as xarray reads it; xarray cannot open the array"
             yield Fault(array.path, _FILL, message, found, forms.get(dtype.kind, "a JSON integer"))
@@ -52,14 +55,14 @@ def check_representable(context: Context) -> Iterator[Fault]:
         expected = f"a value of {dtype}"
         found = array.attributes.get("_FillValue")
         if found is not None and not context.is_void(array.path, *_FILL) and not isinstance(found, list):
-            value = values.missing_value(found, dtype)
-            if value is None or (dtype.kind == "f" and np.isinf(value) and not _is_infinite(found)):
+            value = _missing(array, found, dtype)
+            if value is None or (dtype.kind == "f" and np.isinf(value) and not _is_infinite(array, found)):
                 yield Fault(array.path, _FILL, "_FillValue does not fit the data type", found, expected)
         for key in _RANGES:
             if key not in array.attributes:
                 continue
             found = array.attributes[key]
-            if any(_packed(item, dtype) is None for item in (found if isinstance(found, list) else [found])):
+            if any(_packed(item, dtype, array) is None for item in (found if isinstance(found, list) else [found])):
                 yield Fault(array.path, ("attributes", key), f"{key} does not fit the data type", found, expected)
 
 
@@ -75,10 +78,10 @@ def check_outside_range(context: Context) -> Iterator[Fault]:
             message = f"valid_range and {both[0]} exclude each other"
             yield Fault(array.path, ("attributes", both[0]), message, attributes[both[0]], "one of the two")
             continue
-        fill = context.attribute(array, "_FillValue", partial(values.missing_value, of=dtype))
+        fill = context.attribute(array, "_FillValue", partial(_missing, array, dtype=dtype))
         if fill is None:
             continue
-        missing = context.attribute(array, "missing_value", partial(_packed, dtype=dtype))
+        missing = context.attribute(array, "missing_value", partial(_packed, dtype=dtype, array=array))
         if missing is not None and not values.same_scalar(missing, fill):
             message = "missing_value and _FillValue differ"
             pointer = ("attributes", "missing_value")
@@ -107,14 +110,19 @@ def check_packed_type(context: Context) -> Iterator[Fault]:
     for array, dtype in _typed(context):
         if ("scale_factor" in array.attributes or "add_offset" in array.attributes) and dtype.name not in _PACKED:
             message, expected = "packed data of another type", " ".join(_PACKED)
-            yield Fault(array.path, ("data_type",), message, dtype.name, expected, keeps=True)
+            scale, offset = (
+                array.attributes.get(key, value) for key, value in (("scale_factor", 1), ("add_offset", 0))
+            )
+            # GDAL and what reads through it state a packing that changes nothing.
+            severity = Severity.INFO if scale == 1 and offset == 0 else None
+            yield Fault(array.path, ("data_type",), message, dtype.name, expected, severity=severity, keeps=True)
 
 
 def check_equal(context: Context) -> Iterator[Fault]:
     """Find arrays whose `fill_value` and `_FillValue` differ: GDAL masks the one, xarray the other."""
     for array, dtype in _typed(context):
         fill = context.member(array, "fill_value", partial(values.fill_value, of=dtype))
-        missing = context.attribute(array, "_FillValue", partial(values.missing_value, of=dtype))
+        missing = context.attribute(array, "_FillValue", partial(_missing, array, dtype=dtype))
         if fill is not None and missing is not None and not values.same_scalar(fill, missing):
             message = "fill_value and _FillValue differ, so GDAL and xarray mask different pixels"
             yield Fault(array.path, ("fill_value",), message, fill.item(), f"{missing}", voids=((array.path, _FILL),))
@@ -124,7 +132,7 @@ def check_masked(context: Context) -> Iterator[Fault]:
     """Find rasters whose fill value reads as nodata in GDAL while xarray, without `_FillValue`, masks nothing."""
     for array in context.rasters(context.tree.arrays):
         dtype = context.member(array, "data_type", values.dtype)
-        if dtype is None or "_FillValue" in array.attributes or _has_other_mask(array):
+        if dtype is None or "_FillValue" in array.attributes or _has_other_mask(array) or array.version == 2:
             continue
         fill = context.member(array, "fill_value", partial(values.fill_value, of=dtype))
         if fill is None or dtype.kind == "b" or (dtype.kind == "f" and np.isnan(fill)):
@@ -145,23 +153,29 @@ def _typed(context: Context) -> Iterator[tuple[Node, np.dtype[Any]]]:
             yield array, dtype
 
 
-def _packed(value: Any, dtype: np.dtype[Any]) -> Any:
+def _missing(array: Node, value: Any, dtype: np.dtype[Any]) -> Any:
+    """Read a `_FillValue`, which Zarr v2 writes as a number."""
+    return values.missing_value(value, dtype, version=array.version)
+
+
+def _packed(value: Any, dtype: np.dtype[Any], array: Node) -> Any:
     """Read a value in the packed type; floats may be JSON numbers, or encoded as `_FillValue` is."""
-    if dtype.kind == "f" and isinstance(value, str) and (found := values.missing_value(value, dtype)) is not None:
+    if dtype.kind == "f" and isinstance(value, str) and (found := _missing(array, value, dtype)) is not None:
         return found
     found = values.fill_value(value, dtype)
     return None if found is not None and dtype.kind == "f" and np.isinf(found) and not isinstance(value, str) else found
 
 
-def _is_infinite(value: Any) -> bool:
-    return bool(np.isinf(values.missing_value(value, np.dtype("float64"))))
+def _is_infinite(array: Node, value: Any) -> bool:
+    return bool(np.isinf(_missing(array, value, np.dtype("float64"))))
 
 
 def _valid_range(context: Context, array: Node, dtype: np.dtype[Any]) -> tuple[Any, Any]:
     stated = context.attribute(array, "valid_range", lambda value: value if isinstance(value, list) else None)
     if stated is not None and len(stated) == 2:
-        return _packed(stated[0], dtype), _packed(stated[1], dtype)
-    low, high = (context.attribute(array, key, partial(_packed, dtype=dtype)) for key in ("valid_min", "valid_max"))
+        return _packed(stated[0], dtype, array), _packed(stated[1], dtype, array)
+    parse = partial(_packed, dtype=dtype, array=array)
+    low, high = (context.attribute(array, key, parse) for key in ("valid_min", "valid_max"))
     return low, high
 
 

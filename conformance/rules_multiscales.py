@@ -84,7 +84,7 @@ def check_exists(context: Context) -> Iterator[Fault]:
 
 def check_unique(context: Context) -> Iterator[Fault]:
     """Find assets listed twice, and levels that derive from themselves, directly or in a circle."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         node = pyramid.node.path
         by_asset: dict[str, list[Item]] = {}
         for item in pyramid.items:
@@ -112,7 +112,7 @@ def check_derivation(context: Context) -> Iterator[Fault]:
 
 def check_sources(context: Context) -> Iterator[Fault]:
     """Find levels that derive from what is no level."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         assets = [layouts.asset_of(item) for item in pyramid.items]
         relies = tuple(pyramid.place(item, "asset") for item in pyramid.items)
         for item in pyramid.items if pyramid.is_whole else ():
@@ -153,7 +153,7 @@ def check_absolute_keys(context: Context) -> Iterator[Fault]:
 
 def check_lengths(context: Context) -> Iterator[Fault]:
     """Find scales and translations that are not one number per spatial axis or per array axis, alike on all levels."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         found: list[tuple[Item, str, tuple[float, ...], set[int]]] = []
         for level in layouts.levels(context, pyramid):
             ranks = {len(context.shape(array) or ()) for array in context.rasters(level.arrays.values())}
@@ -196,7 +196,7 @@ def check_method_known(context: Context) -> Iterator[Fault]:
 
 def check_consolidated(context: Context) -> Iterator[Fault]:
     """Find multiscale groups without consolidated metadata of their own."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         if pyramid.node.document.get("consolidated_metadata") is None:
             pointer = ("consolidated_metadata",)
             message = "the multiscale group has no consolidated metadata"
@@ -213,7 +213,7 @@ def numbers_of(context: Context, pyramid: Pyramid, item: Item, key: str) -> tupl
 
 
 def _items(context: Context) -> Iterator[tuple[Pyramid, Item]]:
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         for item in pyramid.items:
             yield pyramid, item
 
@@ -246,7 +246,7 @@ def _circles(pyramid: Pyramid, by_asset: dict[str, Item]) -> Iterator[Fault]:
 
 
 def _methods(context: Context) -> Iterator[tuple[str, Pointer, Any]]:
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         if "resampling_method" in pyramid.multiscales:
             yield pyramid.node.path, (*_OBJECT, "resampling_method"), pyramid.multiscales["resampling_method"]
         for item in pyramid.items:

@@ -135,7 +135,7 @@ def _shapes(context: Context, site: Site) -> Iterator[Fault]:
 
 def _finest(context: Context) -> Iterator[tuple[Pyramid, Site]]:
     """Pair each pyramid with its level of the smallest cells."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         if not pyramid.is_whole:
             continue
         found: list[tuple[float, int, Site]] = []

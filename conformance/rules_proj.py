@@ -150,7 +150,7 @@ def check_one_crs_at_node(context: Context) -> Iterator[Fault]:
 
 def check_inherited_one_step(context: Context) -> Iterator[Fault]:
     """Find level groups that leave the CRS to the multiscale group: it holds for direct child arrays only (D-05)."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         if context.own_crs(pyramid.node) is None:
             continue
         for level in layouts.levels(context, pyramid):

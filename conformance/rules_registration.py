@@ -209,8 +209,7 @@ def check_needed_keys(context: Context) -> Iterator[Fault]:
 
 def serves_below(context: Context, group: Node, convention: Convention) -> bool:
     """Tell whether nodes below a group rely on its registration, which ZC-09 reports at them."""
-    prefix = f"{group.path}/" if group.path else ""
-    below = (node for path, node in context.tree.nodes.items() if path.startswith(prefix) and node is not group)
+    below = context.tree.below(group.path)
     return any(convention in context.uses(node) - context.registered(node).conventions for node in below)
 
 

@@ -156,7 +156,7 @@ def check_has_transform(context: Context) -> Iterator[Fault]:
 
 def check_level_keys(context: Context) -> Iterator[Fault]:
     """Find levels without their transform and shape in the layout, where readers look first."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         if SPATIAL not in context.registered(pyramid.node).conventions | context.uses(pyramid.node):
             continue
         for item in pyramid.items:
@@ -210,7 +210,7 @@ def _stated(context: Context, key: str) -> Iterator[tuple[Place, Any]]:
     for node in context.tree.nodes.values():
         if key in node.attributes:
             yield (node.path, ("attributes", key)), node.attributes[key]
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         for item in pyramid.items:
             if key in item.document:
                 yield pyramid.place(item, key), item.document[key]

@@ -77,7 +77,7 @@ class Tiled:
 
 def check_ids(context: Context) -> Iterator[Fault]:
     """Find levels without a matrix of their name, and matrices without a level."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         tile_set = tile_matrices.read(context, pyramid)
         if tile_set is None:
             continue
@@ -211,7 +211,7 @@ def check_limits(context: Context) -> Iterator[Fault]:
 
 def _tiled(context: Context) -> Iterator[Tiled]:
     """Levels with a matrix, read anew for each, since findings void parts of them."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         by_level = sites.of_levels(context, pyramid)
         for level in layouts.levels(context, pyramid):
             tile_set = tile_matrices.read(context, pyramid)

@@ -34,7 +34,7 @@ _SCALE_SETS = {
 
 def check_set(context: Context) -> Iterator[Fault]:
     """Find sets that are no object, or have no CRS or matrices."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         found = pyramid.multiscales.get(TILE_MATRIX_SET)
         if isinstance(found, str):
             message = "the tile matrix set is a name, as in GeoZarr 0.4; OpenLayers fails on it"

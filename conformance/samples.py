@@ -92,7 +92,7 @@ def opened(context: Context, array: Node) -> zarr.Array[Any] | None:
     if not _is_readable(context, array):
         return None
     try:
-        return zarr.open_array(_Readable(context.store), path=array.path, mode="r", zarr_format=3)
+        return zarr.open_array(_Readable(context.store), path=array.path, mode="r", zarr_format=array.version)
     except UNREADABLE as error:
         raise ChunkReadError(array.path, "", f"cannot be opened: {type(error).__name__}") from error
 

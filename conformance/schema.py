@@ -111,7 +111,7 @@ def check_net(context: Context) -> Iterator[tuple[str, Fault]]:
                 if problem is not None and not _is_inherited(convention, problem):
                     key = next((str(part) for part in problem.pointer if part in _RULE_OF_KEY), "")
                     yield _RULE_OF_KEY.get(key, _RULE_OF_SCHEMA[convention]), _fault(node.path, (), problem)
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         document = pyramid.multiscales.get(multiscales_module.TILE_MATRIX_SET)
         if isinstance(document, dict) and not context.has_findings(pyramid.node.path, "TMS"):
             problem = problem_of(TMS, document)

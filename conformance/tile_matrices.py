@@ -140,7 +140,7 @@ def read(context: Context, pyramid: Pyramid) -> TileSet | None:
 
 def read_all(context: Context) -> Iterator[TileSet]:
     """Read the sets of all pyramids: anew for each rule, since findings void parts of them."""
-    for pyramid in context.pyramids:
+    for pyramid in context.layouts:
         tile_set = read(context, pyramid)
         if tile_set is not None:
             yield tile_set

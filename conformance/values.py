@@ -139,9 +139,9 @@ def fill_value(value: Any, of: np.dtype[Any]) -> Any:
         return None
 
 
-def missing_value(value: Any, of: np.dtype[Any]) -> Any:
-    """Read a `_FillValue` attribute as xarray does on Zarr v3 (ZARR-13): base64 of a float64 on floats."""
-    if of.kind != "f":
+def missing_value(value: Any, of: np.dtype[Any], *, version: int = 3) -> Any:
+    """Read a `_FillValue` as xarray does: of floats on Zarr v3 base64 of a float64 (ZARR-13), else a number."""
+    if of.kind != "f" or version == 2:
         return fill_value(value, of)
     if not isinstance(value, str):
         return None

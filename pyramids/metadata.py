@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from pyramids.statistics import Summary
 
 Documents = dict[str, dict[str, Any]]
+# Names of CF Appendix E. The union of bits has none, so that nothing is stated of it.
+_CELL_METHODS = {
+    "average": "mean",
+    "nearest": "point",
+    "min": "minimum",
+    "max": "maximum",
+    "sum": "sum",
+    "mode": "mode",
+    "median": "median",
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,8 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
             nodes[f"{level.asset}/{name}"] = array.to_document()
         for variable in plan.variables:
             attributes = _data_attributes(plan, variable, level.grid)
+            if number:
+                attributes |= _cell_methods(variable)
             summary = summaries.get(variable.name)
             if number == 0 and summary is not None:
                 attributes |= _statistics(summary, variable)
@@ -156,6 +168,21 @@ def _data_attributes(plan: Plan, variable: PlannedVariable, grid: Grid) -> dict[
     elif variable.nodata is not None:
         attributes["_FillValue"] = cf.encode_missing_value(variable.nodata, variable.dtype)
     return attributes
+
+
+def _cell_methods(variable: PlannedVariable) -> dict[str, Any]:
+    """Say what a cell above the finest level is of those below it (CF 7.3); no field of a layout does by variable.
+
+    Methods stand in the order in which they were applied, so that the source's own come first.
+    """
+    method = _CELL_METHODS.get(variable.fold_method)
+    if method is None:
+        return {}
+    before = variable.attributes.get("cell_methods")
+    stated = f"area: {method}"
+    if not isinstance(before, str) or not before.strip():
+        return {"cell_methods": stated}
+    return {"cell_methods": before if before.strip().endswith(stated) else f"{before.strip()} {stated}"}
 
 
 def _statistics(summary: Summary, variable: PlannedVariable) -> dict[str, Any]:

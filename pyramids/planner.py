@@ -245,15 +245,33 @@ def _check_sense(method: str, variable: SourceVariable, node: str, *, force: boo
     Raises
     ------
     ParameterError
-        For the union of bits of floats; for means of classes or flags, unless forced.
+        For the union of bits of floats; for what stored values would give another answer to than unpacked ones; for
+        means of classes or flags, unless forced.
     """
     warp.check_method(method, variable.dtype)
+    _check_packing(method, variable, node)
     if (variable.is_categorical or variable.is_flags) and method in _MEANS and not force:
         kind = "classes" if variable.is_categorical else "flags"
         raise ParameterError(
             "resampling",
             found=f"{method} of {kind} ({node} {variable.name})",
             expected=f"{'mode' if variable.is_categorical else 'bit-or'}, nearest or auto; or force",
+        )
+
+
+def _check_packing(method: str, variable: SourceVariable, node: str) -> None:
+    """Refuse methods that do not commute with packing, since levels are made of stored values (CF 8.1)."""
+    scale, offset = (variable.attributes.get(key) for key in ("scale_factor", "add_offset"))
+    problem = ""
+    if method in ("min", "max") and isinstance(scale, int | float) and scale < 0:
+        problem = "which are in the opposite order when packed with a scale_factor below 0"
+    elif method == "sum" and offset:
+        problem = "which carry add_offset once each"
+    if problem:
+        raise ParameterError(
+            "resampling",
+            found=f"{method} of packed values ({node} {variable.name}), {problem}",
+            expected="unpacked values, or another method",
         )
 
 

@@ -23,7 +23,7 @@ SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^#+ ", METADATA
 PYTHON = re.findall(r"^```python\n(.*?)^```", METADATA, re.MULTILINE | re.DOTALL)
 JSON = re.findall(r"^```json\n(.*?)^```", METADATA, re.MULTILINE | re.DOTALL)
 # Rows that no raster below brings about: other sources do.
-FROM_OTHER_SOURCES = {"standard_name", "units", "scale_factor", "add_offset", "cell_methods"}
+FROM_OTHER_SOURCES = {"standard_name", "units", "scale_factor", "add_offset"}
 
 
 def rows(section: str) -> set[str]:

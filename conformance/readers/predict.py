@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conformance import tree
+from conformance import reading
 from conformance.context import Context
 from conformance.readers import browsers, gdal, needs, rio_tiler, xarrays
 from conformance.readers import subject as subjects
@@ -27,6 +27,8 @@ READERS: dict[str, Reader] = {
 def report_readers(store: StoreLike) -> tuple[Verdict, ...]:
     """Tell what every reader does with every variable of a store, from its documents alone.
 
+    Stores of Zarr v2 have other rules of missing values, and were not tried on readers: they get no verdict.
+
     Parameters
     ----------
     store : str, Path or obstore store
@@ -42,12 +44,12 @@ def report_readers(store: StoreLike) -> tuple[Verdict, ...]:
     StoreError
         If the store cannot be opened or read.
     MetadataError
-        If it has no Zarr v3 root document.
+        If it has no root document.
     LimitError
         If it has more nodes, or deeper groups, than any pyramid.
     """
     opened = geozarr_store.open_store(store)
-    context = Context(tree.read(opened), opened, Depth.METADATA)
+    context = Context(reading.read(opened), opened, Depth.METADATA)
     found = subjects.find(context)
     return tuple(judge(context, subject, reader) for subject in found for reader in READERS.values())
 

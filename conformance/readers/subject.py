@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from geozarr.crs import CRS
 
 
+_ZARR = 3  # version of the stores that readers were tried on
+
+
 @dataclass(frozen=True)
 class Subject:
     """A variable.
@@ -47,7 +50,7 @@ class Subject:
 
 
 def find(context: Context) -> tuple[Subject, ...]:
-    """List the variables of all pyramids, then the rasters that are in none."""
+    """List the variables of all pyramids, then the rasters that are in none; of Zarr v3 alone."""
     found: list[Subject] = []
     seen: set[str] = set()
     for pyramid in context.pyramids:
@@ -55,13 +58,17 @@ def find(context: Context) -> tuple[Subject, ...]:
         for level in layouts.levels(context, pyramid):
             for array in context.rasters(level.arrays.values()):
                 seen.add(array.path)
+                if array.version != _ZARR:
+                    continue
                 # An array that is a level by itself has no name that the levels share.
                 name = "" if level.node.is_array else array.name
                 by_name.setdefault(name, []).append((level.item, array))
         for name, pairs in by_name.items():
             arrays = tuple(array for _, array in pairs)
             found.append(Subject(name or arrays[0].name, arrays, tuple(item for item, _ in pairs), pyramid))
-    alone = (array for array in context.rasters(context.tree.arrays) if array.path not in seen)
+    alone = (
+        array for array in context.rasters(context.tree.arrays) if array.path not in seen and array.version == _ZARR
+    )
     return (*found, *(Subject(array.name, (array,)) for array in alone))
 
 

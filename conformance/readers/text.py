@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from conformance.report import Finding, Severity, clipped, format_pointer, shown
@@ -43,7 +42,9 @@ def to_json(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "losses": [loss.value for loss in verdict.losses],
             "lacks": [loss.value for loss in verdict.lacks],
             "codecs": list(verdict.codecs),
-            "reasons": [{"title": reason.title} | asdict(_finding(verdict, reason)) for reason in verdict.reasons],
+            "reasons": [
+                {"title": reason.title} | _finding(verdict, reason).to_document() for reason in verdict.reasons
+            ],
         }
         for verdict in verdicts
     ]

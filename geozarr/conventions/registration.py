@@ -7,6 +7,7 @@ The writer writes the five keys of revision v0.1 and nothing else. The reader id
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from geozarr.errors import MetadataError
@@ -45,8 +46,12 @@ class Convention:
 
     def owns_url(self, url: str) -> bool:
         """Tell whether a URL is one of this convention's, at any revision."""
+        return url.startswith(self._beginnings)
+
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
         hosts = ("https://raw.githubusercontent.com/", "https://github.com/")
-        return any(url.startswith(f"{host}{name}/") for host in hosts for name in self.repositories)
+        return tuple(f"{host}{name}/" for host in hosts for name in self.repositories)
 
 
 def _convention(name: str, uuid: str, description: str, *former: str) -> Convention:

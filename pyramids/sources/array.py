@@ -320,6 +320,8 @@ def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:
         return Axis(str(dimension), tuple(range(size)))
     coordinate = array.coords[dimension]
     values, attributes = coordinate.values, {str(k): _plain(v) for k, v in coordinate.attrs.items()}
+    if attributes.get("calendar") == "gregorian":  # the name that CF 4.4.1 has retired
+        attributes["calendar"] = "standard"
     if values.dtype.kind == "M":
         seconds = values.astype("datetime64[s]")
         if not np.array_equal(seconds.astype(values.dtype), values):

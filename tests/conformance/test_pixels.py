@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from affine import Affine
 
@@ -17,8 +18,8 @@ from builds import data_array
 from conformance import Severity, check, reference
 from conformance.pixels import Cells
 from conformance.rederive import compare
+from conformance.relations import relation_of
 from conformance.report import Depth
-from conformance.rules_pixels import relation_of
 from geozarr import Grid, crs, levels
 from pyramid_factory import Variable, write_pyramid
 
@@ -210,6 +211,31 @@ def test_a_method_that_nobody_states_is_found_out(tmp_path: Path) -> None:
     assert_wrong(wholly(path), "/2/v", "none that is known gives these cells", Severity.INFO)
 
 
+def test_variables_of_several_methods_in_one_build_are_all_true(tmp_path: Path) -> None:
+    """No field of the layout says the method of each variable; their `cell_methods` do."""
+    codes = {"flag_values": np.array([1, 2, 3], "int16"), "flag_meanings": "wood water ice"}
+    bits = {"flag_masks": np.array([1, 2, 4], "int16"), "flag_meanings": "cloud snow smoke"}
+    common = {"_FillValue": np.int16(-1), "long_name": "made for a test"}
+    data = xr.Dataset(
+        {
+            "height": data_array(noise(low=0), attrs=common),
+            "cover": data_array(noise(low=1, high=4), attrs={**common, **codes}),
+            "quality": data_array(noise(low=0, high=8), attrs={**common, **bits}),
+        }
+    )
+    pyramids.build(data, tmp_path / "x.zarr", tms="native", chunk=32)
+    document = json.loads((tmp_path / "x.zarr" / "zarr.json").read_text())
+    assert "resampling_method" not in document["attributes"]["multiscales"]
+    report = wholly(tmp_path / "x.zarr")
+    assert report.findings == (), report.to_text()
+    assert report.cells
+
+
+def test_of_several_methods_over_the_area_the_last_counts(tmp_path: Path) -> None:
+    path = native(tmp_path / "x", noise(), count=2, attributes={"cell_methods": "area: maximum time: sum area: mean"})
+    assert wholly(path).findings == ()
+
+
 def test_a_method_of_the_array_itself_counts(tmp_path: Path) -> None:
     path = native(tmp_path / "x", noise(), count=2, attributes={"cell_methods": "time: mean area: maximum"})
     assert_wrong(wholly(path), "/1/v", "the max of their footprint")
@@ -326,6 +352,21 @@ def test_relations_of_grids() -> None:
     found = relation_of(twice, turned, "0")
     assert found is not None
     assert found.factor == (2, 2)
+
+
+@pytest.mark.parametrize(("method", "folded"), [("min", np.max), ("max", np.min)])
+def test_the_least_of_values_packed_with_a_negative_scale_is_the_greatest_stored(tmp_path, method, folded) -> None:
+    values = noise(shape=(64, 64))
+    path = native(tmp_path / "x", values, count=2, method=method, attributes={"scale_factor": -0.1})
+    assert wholly(path).exit_status == 1
+    cells(path, 1)[...] = folded(values.reshape(32, 2, 32, 2), axis=(1, 3))
+    assert wholly(path).findings == ()
+
+
+def test_sums_of_values_packed_with_an_offset_are_not_judged(tmp_path: Path) -> None:
+    attributes = {"scale_factor": 0.1, "add_offset": 3.0}
+    path = native(tmp_path / "x", noise(shape=(64, 64)), count=2, method="sum", attributes=attributes)
+    assert_wrong(wholly(path), "/1/v", "packed with an offset", Severity.INFO)
 
 
 def window(values: list[list[float]], dtype: str = "int16") -> Cells:

@@ -10,7 +10,7 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from conformance import check, tree
+from conformance import check, reading
 from conformance.context import Context
 from conformance.readers import READERS, Loss, Outcome, predict, report_readers, rules, to_json, to_text
 from conformance.readers import subject as subjects
@@ -35,7 +35,7 @@ def stored(objects: dict[str, bytes]) -> MemoryStore:
 
 def context_of(store: MemoryStore) -> Context:
     opened = geozarr_store.open_store(store)
-    return Context(tree.read(opened), opened, Depth.METADATA)
+    return Context(reading.read(opened), opened, Depth.METADATA)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from conformance import Depth, Finding, Report, Severity
-from conformance.report import format_pointer, shown
+from conformance.report import Change, format_pointer, shown
 
 
 def finding(severity: Severity = Severity.ERROR, **changes: str) -> Finding:
@@ -67,13 +67,33 @@ def test_json_holds_every_finding_and_what_was_checked() -> None:
         "pyramids": 1,
         "geospatial_nodes": 3,
         "listed": True,
+        "only_consolidated": False,
         "cells": 0,
         "ties": 0,
+        "requests": 0,
+        "bytes": 0,
     }
     assert [item["node"] for item in document["findings"]] == ["/1", "/2"]
     assert document["findings"][0]["pointer"] == "/attributes/spatial:transform"
     assert document["exit_status"] == 1
     assert "1e-6 of a cell" in document["tolerance"]
+
+
+def test_findings_keep_their_id_whatever_was_found() -> None:
+    first, second = finding(), finding(found="[2]", message="six numbers are too many")
+    assert first.id == second.id
+    assert len({first.id, finding(node="/2").id, finding(rule="SP-04").id, finding(pointer="").id}) == 4
+
+
+def test_a_change_is_an_operation_of_a_json_patch() -> None:
+    place = ("9", ("attributes", "a/b"))
+    assert Change("add", *place, [1]).to_document() == {
+        "node": "/9",
+        "op": "add",
+        "path": "/attributes/a~1b",
+        "value": [1],
+    }
+    assert Change("remove", *place).to_document() == {"node": "/9", "op": "remove", "path": "/attributes/a~1b"}
 
 
 def test_text_groups_by_rule_and_counts_the_rest() -> None:

@@ -97,6 +97,47 @@ def test_variables_that_are_coarsened_differently_name_no_common_method() -> Non
     builds.assert_levels_follow(store, plan)
 
 
+@pytest.mark.parametrize(
+    ("method", "stated"),
+    [
+        ("average", "mean"),
+        ("nearest", "point"),
+        ("min", "minimum"),
+        ("max", "maximum"),
+        ("sum", "sum"),
+        ("mode", "mode"),
+        ("median", "median"),
+    ],
+)
+def test_coarser_levels_say_how_their_cells_were_made(method: str, stated: str) -> None:
+    """CF 7.3, Appendix E; the finest level says what the source says."""
+    plan, store = built(tms="native", resampling=method, nodata=-9999)
+    finest, *coarser = plan.levels.assets
+    assert "cell_methods" not in document(store, f"{finest}/v0")["attributes"]
+    for asset in coarser:
+        assert document(store, f"{asset}/v0")["attributes"]["cell_methods"] == f"area: {stated}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("time: maximum", "time: maximum area: mean"),
+        ("time: maximum area: mean", "time: maximum area: mean"),  # a mean of means of equal cells is their mean
+        ("area: mean time: maximum", "area: mean time: maximum area: mean"),
+        (" ", "area: mean"),
+    ],
+)
+def test_methods_stand_in_the_order_in_which_they_were_applied(before: str, after: str) -> None:
+    plan, store = built(tms="native", nodata=-9999, attributes={"cell_methods": before})
+    stated = [document(store, f"{asset}/v0")["attributes"]["cell_methods"] for asset in plan.levels.assets]
+    assert stated == [before, *[after] * (len(stated) - 1)]
+
+
+def test_the_union_of_bits_is_no_method_of_cf() -> None:
+    plan, store = built(tms="native", resampling="bit-or", nodata=-9999)
+    assert all("cell_methods" not in document(store, f"{asset}/v0")["attributes"] for asset in plan.levels.assets)
+
+
 def test_tile_limits_are_those_of_the_arrays() -> None:
     """P-16: chunk (0, 0) is tile (minTileRow, minTileCol), by arithmetic of OGC's own numbers."""
     plan, store = built()

@@ -299,6 +299,32 @@ def test_means_of_classes_and_flags_are_refused_unless_forced(kind: str, method:
         assert forced.variables[0].fold_method == folded
 
 
+@pytest.mark.parametrize(
+    ("method", "packing", "is_refused"),
+    [
+        ("min", {"scale_factor": -0.5}, True),
+        ("max", {"scale_factor": -0.5, "add_offset": 2.0}, True),
+        ("sum", {"scale_factor": 0.5, "add_offset": 2.0}, True),
+        ("min", {"scale_factor": 0.5, "add_offset": -2.0}, False),
+        ("sum", {"scale_factor": -0.5, "add_offset": 0.0}, False),
+        ("average", {"scale_factor": -0.5, "add_offset": 2.0}, False),
+    ],
+)
+def test_methods_that_do_not_commute_with_packing_are_refused(method, packing, is_refused) -> None:
+    """CF 8.1: unpacked = packed x scale_factor + add_offset: min turns into max, and a sum has n offsets, not one."""
+    packed = np.array([3, 5, 10])
+    unpacked = packed * packing["scale_factor"] + packing.get("add_offset", 0)
+    function = {"min": np.min, "max": np.max, "sum": np.sum, "average": np.mean}[method]
+    packed_first = function(packed) * packing["scale_factor"] + packing.get("add_offset", 0)
+    assert (packed_first == pytest.approx(function(unpacked))) is not is_refused
+    if is_refused:
+        with pytest.raises(ParameterError) as caught:
+            builds.plan_for(source(attributes=packing), resampling=method, force=True)
+        assert caught.value.parameter == "resampling"
+    else:
+        assert builds.plan_for(source(attributes=packing), resampling=method).variables[0].fold_method == method
+
+
 @pytest.mark.parametrize("method", ["nearest", "min", "max", "mode", "bit-or"])
 def test_what_invents_no_value_is_allowed_for_classes(method: str) -> None:
     """P-4."""

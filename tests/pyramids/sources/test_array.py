@@ -280,6 +280,16 @@ def test_leading_axes_keep_their_coordinates() -> None:
     np.testing.assert_array_equal(opened.time.values.astype("M8[s]"), array.time.values.astype("M8[s]"))
 
 
+def test_the_retired_name_of_a_calendar_is_replaced() -> None:
+    """CF 4.4.1: `gregorian` means `standard`; numbers that xarray has not decoded keep their calendar."""
+    for stated, kept in (("gregorian", "standard"), ("standard", "standard"), ("noleap", "noleap")):
+        array = data_array(scene("int16", (2, 40, 30)), dims=("time", "y", "x"))
+        attributes = {"units": "days since 2000-01-01", "calendar": stated}
+        array = array.assign_coords(time=("time", [0, 1], attributes))
+        (axis,) = ArraySource(array).variables[0].leading
+        assert axis.attributes == {"units": "days since 2000-01-01", "calendar": kept}
+
+
 def test_an_axis_without_coordinates_is_counted() -> None:
     array = data_array(scene("float32", (3, 40, 50)), dims=("member", "y", "x"))
     assert ArraySource(array).variables[0].leading[0].coordinates == (0, 1, 2)

@@ -1,0 +1,68 @@
+"""A store that counts what is asked of it, so that a report can say how much it has read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geozarr.stores import Found, Listed, Store
+
+
+class CountedStore:
+    """A store to read from, which counts requests and bytes.
+
+    Parameters
+    ----------
+    store : Store
+        What answers.
+
+    Attributes
+    ----------
+    requests : int
+        Objects, ranges of them and lists asked for, also those that are not there. A list that comes in several pages
+        counts once, and so does what the store itself tries again.
+    bytes_read : int
+        Of objects.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.requests = 0
+        self.bytes_read = 0
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+        return self._store.location
+
+    def get(
+        self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
+    ) -> Found | None:
+        """Read an object, as the store does."""
+        self.requests += 1
+        found = self._store.get(key, first=first, length=length, last=last, most=most)
+        self.bytes_read += 0 if found is None else len(found.data)
+        return found
+
+    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
+        """Never write: a check changes nothing."""
+        raise AssertionError(f"a check writes nothing, {len(data)} bytes to {key} least of all (create={create})")
+
+    def listed(self, prefix: str = "") -> Iterator[Listed]:
+        """List the objects below a prefix."""
+        self.requests += 1
+        return self._store.listed(prefix)
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly below a prefix."""
+        self.requests += 1
+        return self._store.children(prefix)
+
+    def delete(self, key: str) -> None:
+        """Never delete: a check changes nothing."""
+        raise AssertionError(f"a check deletes nothing, {key} least of all")
+
+    def sync(self) -> None:
+        """Do nothing: nothing has been written."""
