@@ -21,6 +21,9 @@ PUBLIC = {
         "SourceVariable build execute make_plan open_source pack"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
+    "conformance.readers": (
+        "READERS Condition Loss Outcome Reader Reason Verdict predict report_readers rules to_json to_text"
+    ),
     "tiler": "PyramidReader",
 }
 
