@@ -59,7 +59,7 @@ def check(
         "metadata" judges the documents; "geometry" also grids across levels and the values of coordinate variables;
         "objects" also reads every stored object, and compares it with the manifest of a pyramid that has one.
     profile : str
-        What the store is judged by: a name of `profiles.PROFILES`.
+        What the store is judged by: one of `profiles.NAMES`.
     seed : int
         Of the lot that draws blocks of pixels, at least 0.
     all_pixels : bool
@@ -131,6 +131,8 @@ def check(
 
 def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> tuple[Rule, ...]:
     """Rules that run at a depth under a profile, in their order."""
+    if profile.rules:
+        return profile.rules
     objects = rules_objects.RULES if depth.reads_objects else ()
     grids = geometry.RULES if depth is not Depth.METADATA else ()
     cells = (*rules_pixels.RULES, *rules_ranges.RULES) if depth is Depth.PIXELS else ()
@@ -145,8 +147,8 @@ def _run(context: Context, profile: Profile) -> list[Finding]:
     first = [rule for rule in rules if rule.depth is Depth.METADATA]
     for rule in first:
         findings += _run_rule(context, rule, profile)
-    by_id = {rule.id: rule for rule in first}
-    for name, fault in schema.check_net(context):
+    by_id = {rule.id: rule for rule in first} if not profile.rules else {}
+    for name, fault in schema.check_net(context) if by_id else ():
         if name in by_id:
             findings += _judge(context, by_id[name], fault, profile)
     for rule in rules[len(first) :]:

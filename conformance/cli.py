@@ -6,12 +6,13 @@ Exit status 0 without findings, 1 with, 2 where nothing could be checked.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -19,7 +20,8 @@ from conformance import fixing
 from conformance.check import check
 from conformance.formats import text
 from conformance.formats.table import WRITERS
-from conformance.profiles import PROFILES
+from conformance.profiles import NAMES
+from conformance.readers import report_readers, to_json, to_text
 from conformance.report import Depth
 from conformance.roots import roots_of
 from geozarr.errors import GeoZarrError, StoreError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from conformance.report import Report
 
+T = TypeVar("T")
 _DEPTH = click.option(
     "--depth",
     type=click.Choice([str(depth) for depth in Depth]),
@@ -39,10 +42,10 @@ _DEPTH = click.option(
 )
 _PROFILE = click.option(
     "--profile",
-    type=click.Choice(list(PROFILES)),
+    type=click.Choice(NAMES),
     default="geozarr",
     show_default=True,
-    help="What the store is judged by.",
+    help="What the store is judged by; under the name of a reader, what that fails on or loses.",
 )
 _COLOR = click.option(
     "--color",
@@ -82,6 +85,7 @@ _COLOR = click.option(
     "store across a network]",
 )
 @click.option("--all", "all_pixels", is_flag=True, help="At depth pixels, look at all of them.")
+@click.option("--readers", is_flag=True, help="Tell instead what other readers do with the store, as text or JSON.")
 @click.option("--fix", is_flag=True, help="Print what would mend the documents, as a diff, before the report of that.")
 @click.option("--write", is_flag=True, help="With --fix: write it, and check what is then stored.")
 def main(
@@ -97,16 +101,23 @@ def main(
     seed: int,
     all_pixels: bool,
     own_documents: bool | None,
+    readers: bool,
     fix: bool,
     write: bool,
 ) -> None:
     """Say what is wrong with the GeoZarr at STORE, a folder or a URL.
 
     Exit status 0: nothing is wrong. 1: there are errors or warnings. 2: the store cannot be read, or it holds nothing
-    that uses the conventions. With --fix it is that of what is left.
+    that uses the conventions. With --fix it is that of what is left. With --readers it is 0 where there is a variable
+    to tell of.
     """
     if write and not fix:
         raise click.UsageError("--write writes what --fix proposes; give both")
+
+    if readers:
+        if fix or form not in ("text", "json") or output is not None:
+            raise click.UsageError("--readers writes text or JSON to the terminal, and mends nothing")
+        sys.exit(_tell_readers(store, form))
 
     def run() -> Report:
         if fix:
@@ -152,6 +163,15 @@ def main_files(files: tuple[Path, ...], depth: str, color: str, profile: str) ->
     sys.exit(status)
 
 
+def _tell_readers(store: str, form: str) -> int:
+    """Write what other readers do with a store; returns the exit status."""
+    verdicts = _checked(lambda: report_readers(store))
+    if verdicts is None:
+        return 2
+    click.echo(json.dumps(to_json(verdicts), indent=2) if form == "json" else to_text(verdicts), nl=form == "json")
+    return 0 if verdicts else 2
+
+
 def _fix(store: str, *, profile: str, is_written: bool) -> Report:
     """Print what mends a store, write it where that is asked for, and report on the store as it then is."""
     opened = open_store(store)
@@ -165,7 +185,7 @@ def _fix(store: str, *, profile: str, is_written: bool) -> Report:
     return replace(planned.report, store=store)
 
 
-def _checked(run: Callable[[], Report]) -> Report | None:
+def _checked(run: Callable[[], T]) -> T | None:
     """Run a check; None, and a line on stderr, where the store cannot be read."""
     try:
         return run()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from conformance.readers import READERS, rules
 from conformance.report import Severity
 from geozarr.errors import ParameterError
 
@@ -39,6 +40,9 @@ class Profile:
     judges_any_array : bool
         True where every array is checked, not only nodes that use the conventions: then a store without any of these
         has been checked all the same.
+    rules : tuple of Rule
+        The only rules that are run, at whatever depth; empty where the families decide. A profile of a reader has its
+        own, which say what it fails on (errors) and what it loses (warnings).
     """
 
     name: str
@@ -46,6 +50,7 @@ class Profile:
     families: frozenset[str] = frozenset()
     severities: Mapping[str, Severity] = field(default_factory=dict)
     judges_any_array: bool = False
+    rules: tuple[Rule, ...] = ()
 
     def judges(self, rule: Rule) -> bool:
         """Tell whether a rule is run."""
@@ -95,8 +100,16 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
 )
 
 
+_READERS = {name.lower().replace(" ", "-"): reader for name, reader in READERS.items()}
+NAMES = (*PROFILES, *_READERS)
+
+
 def of_name(name: str) -> Profile:
-    """Look a profile up; raises `ParameterError` where there is none of that name."""
+    """Look a profile up, of those above or of a reader; raises `ParameterError` where there is none of that name."""
+    if name in _READERS:
+        reader = _READERS[name]
+        about = f"what {reader.name} {reader.version} fails on, or loses"
+        return Profile(name, about, judges_any_array=True, rules=rules(reader))
     if name not in PROFILES:
-        raise ParameterError("profile", found=name, expected=" or ".join(PROFILES))
+        raise ParameterError("profile", found=name, expected=" or ".join(NAMES))
     return PROFILES[name]

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from conformance.cli import main, main_files, wants_color
+from conformance.readers import READERS
 from geozarr import documents
 
 if TYPE_CHECKING:
@@ -150,3 +151,18 @@ def test_each_store_of_some_files_is_checked_once_and_the_worst_counts(store, tm
     assert of_files(broken, store / "zarr.json").exit_code == 1
     assert of_files(broken, empty, store / "zarr.json").exit_code == 2
     assert of_files(tmp_path / "notes.txt").exit_code == of_files().exit_code == 0
+
+
+def test_readers_are_told_as_text_and_as_json(stores, tmp_path: Path) -> None:
+    for key, data in stores["native"].objects.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(data)
+    told = CliRunner().invoke(main, [str(tmp_path), "--readers"])
+    assert told.exit_code == 0
+    assert "GDAL 3.12" in told.stdout
+    data = json.loads(CliRunner().invoke(main, [str(tmp_path), "--readers", "--format", "json"]).stdout)
+    assert {item["reader"] for item in data} == set(READERS)
+    assert CliRunner().invoke(main, [str(tmp_path), "--readers", "--fix"]).exit_code == 2
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    assert CliRunner().invoke(main, [str(tmp_path / "empty"), "--readers"]).exit_code == 2

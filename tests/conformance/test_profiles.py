@@ -6,7 +6,8 @@ import pytest
 
 from conformance import Depth, Severity, check
 from conformance.check import rules_at
-from conformance.profiles import PROFILES, of_name
+from conformance.profiles import NAMES, PROFILES, of_name
+from conformance.readers import READERS
 from conformance.report import Rule
 from geozarr import ParameterError
 
@@ -89,3 +90,24 @@ def test_the_report_counts_requests_and_bytes(stores) -> None:
     documents = stores["packed"].documents()
     assert report.bytes_read >= sum(len(store.get(f"{path}/zarr.json".lstrip("/")).bytes()) for path in documents)
     assert report.requests >= len(documents)
+
+
+def test_a_profile_of_a_reader_tells_what_it_fails_on_and_nothing_else(stores) -> None:
+    def edit(found) -> None:
+        found["9/dem"]["attributes"]["_FillValue"] = -9999  # ZARR-13: no float of xarray's
+        found["9"]["attributes"]["spatial:bbox"][0] += 5.0  # wrong, and nothing to xarray
+
+    report = check(stores["tms"].edited(edit), profile="xarray", depth="metadata")
+    assert [(found.rule, found.node, found.severity) for found in report.findings] == [
+        ("ZARR-13", "/9/dem", Severity.ERROR)
+    ]
+    assert report.exit_status == 1
+    assert check(stores["tms"].edited(), profile="xarray").exit_status == 0
+    assert check(stores["tms"].edited(), profile="gdal-3.13").exit_status == 0
+
+
+def test_every_reader_has_a_profile() -> None:
+    assert len(NAMES) == len(PROFILES) + len(READERS)
+    for name in NAMES:
+        assert of_name(name).name == name
+        assert rules_at(Depth.METADATA, of_name(name))
