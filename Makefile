@@ -1,5 +1,5 @@
 # Every target makes the environment it needs from python3, pip, venv and the package registry alone.
-#   make demo | test | lint | bench | bench-durability | bench-tiles | serve      with python3
+#   make demo | test | lint | bench | bench-durability | bench-tiles | bench-check | serve      with python3
 #   make interop                                       with Python 3.12 or 3.13, npm and Chromium: tries other readers; docs/interop.md
 #   make vendor                                        with npm: bundles what the map page needs of OpenLayers anew
 #   make test PYTHON=python3.13                        with another interpreter, in an environment of its own
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 # Two workers on two cores; --dist loadfile keeps the fixtures of a file in one worker.
 PYTEST_ARGS ?= -n 2 --dist loadfile -q
 
-.PHONY: demo test lint bench bench-durability bench-tiles interop serve vendor clean
+.PHONY: demo test lint bench bench-durability bench-tiles bench-check interop serve vendor clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ bench-durability: $(STAMP)
 
 bench-tiles: $(STAMP)
 	$(BIN)/python -m benchmarks.tiles $(BENCH_ARGS)
+
+bench-check: $(STAMP)
+	$(BIN)/python -m benchmarks.check $(BENCH_ARGS)
 
 interop: $(STAMP)
 	$(BIN)/python -m interop $(INTEROP_ARGS)

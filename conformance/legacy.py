@@ -10,10 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from conformance import tile_matrices, values
+from conformance import values
 from conformance.tree import is_legal_name
 from geozarr import tms as geozarr_tms
-from geozarr.conventions.multiscales import KEY, TILE_MATRIX_SET
+from geozarr.conventions.multiscales import KEY, LIMITS_KEYS
+from geozarr.conventions.multiscales import TILE_MATRIX_SET_0_4 as TILE_MATRIX_SET
 from geozarr.errors import GeoZarrError
 from geozarr.store import join
 
@@ -116,7 +117,7 @@ def statements(context: Context) -> Iterator[Statement]:
 
 def limits_key(document: dict[str, Any]) -> str | None:
     """Name the key of the limits: the text of 0.4 and its example differ."""
-    return next((key for key in tile_matrices.LIMITS_KEYS if key in document), None)
+    return next((key for key in LIMITS_KEYS if key in document), None)
 
 
 def read_set(value: Any) -> tuple[Matrix, ...] | None:

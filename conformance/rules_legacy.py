@@ -9,7 +9,8 @@ from conformance import cf_variables, grid_mappings, legacy, references, tile_ma
 from conformance.report import Fault, Rule, Severity
 from conformance.rules_codecs import inner_chunk
 from conformance.tree import is_legal_name
-from geozarr.conventions.multiscales import KEY, TILE_MATRIX_SET
+from geozarr.conventions.multiscales import KEY
+from geozarr.conventions.multiscales import TILE_MATRIX_SET_0_4 as TILE_MATRIX_SET
 from geozarr.store import join
 
 if TYPE_CHECKING:

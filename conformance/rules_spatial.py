@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conformance import layouts, sites, values
 from conformance.report import Fault, Rule, Severity
 from geozarr.conventions import spatial
+from geozarr.conventions.multiscales import set_key
 from geozarr.conventions.registration import SPATIAL
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _lacks_transform(context: Context, array: Node) -> bool:
 def _is_tiled(node: Node) -> bool:
     """Tell whether a group states a tile matrix set: whole tiles may lie beyond the poles, and TMS rules judge them."""
     document = node.attributes.get("multiscales")
-    return isinstance(document, dict) and isinstance(document.get("tile_matrix_set"), dict)
+    return isinstance(document, dict) and isinstance(document.get(set_key(document)), dict)
 
 
 _SCHEMA, _TEXT = "spatial v0.1 schema", "spatial v0.1"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from conformance import layouts, tile_matrices, values
 from conformance.report import Fault, Rule
-from conformance.tile_matrices import SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,8 @@ def check_limits(context: Context) -> Iterator[Fault]:
         all_ids = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
         assets = {(layouts.asset_of(item) or "").rpartition("/")[2] for item in pyramid.items}
         seen: set[str] = set()
+        found_limits = (tile_matrices.limits_of(name, item) for name, item in tile_matrices.limits_items(pyramid))
+        often = Counter(limits.matrix for limits in found_limits if limits is not None)
         for name, item in tile_matrices.limits_items(pyramid):
             pointer = tile_matrices.limits_pointer(pyramid, name)
             limits = tile_matrices.limits_of(name, item)
@@ -60,12 +62,16 @@ def check_limits(context: Context) -> Iterator[Fault]:
                 yield Fault(
                     node, (*pointer, "tileMatrix"), "limits name another matrix than their key", limits.matrix, name
                 )
-            elif limits.matrix in seen:
-                yield Fault(node, pointer, "limits of one matrix are stated twice", limits.matrix, "each once")
+            elif isinstance(name, int) and limits.matrix in seen:
+                voids = ((node, tile_matrices.limits_pointer(pyramid)),)
+                message = "limits of one matrix are stated twice"
+                yield Fault(node, pointer, message, limits.matrix, "each once", voids=voids)
+            elif isinstance(name, int) and often[limits.matrix] > 1:
+                pass  # which of them is wrong cannot be told: the next one is reported
             elif limits.matrix not in by_id and limits.matrix in assets:
                 message = "there are limits and a level, but no matrix of this id"
                 found = [matrix.id for matrix in tile_set.matrices]
-                where = (*SET, "tileMatrices")
+                where = tile_set.pointer("tileMatrices")
                 yield Fault(node, where, message, found, f"a matrix {limits.matrix}", relies=all_ids, voids=all_ids)
             elif limits.matrix not in by_id:
                 message = "limits of a matrix that the set has not"

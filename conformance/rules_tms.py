@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import references, sites, tile_matrices, values
 from conformance.report import Fault, Rule, Severity
-from conformance.tile_matrices import SET
 from geozarr.conventions import spatial
-from geozarr.conventions.multiscales import TILE_MATRIX_SET
 from geozarr.tms import PIXEL_SIZE
 
 if TYPE_CHECKING:
@@ -35,24 +33,26 @@ _SCALE_SETS = {
 def check_set(context: Context) -> Iterator[Fault]:
     """Find sets that are no object, or have no CRS or matrices."""
     for pyramid in context.layouts:
-        found = pyramid.multiscales.get(TILE_MATRIX_SET)
+        found, pointer = tile_matrices.stated(pyramid), tile_matrices.set_pointer(pyramid)
         if isinstance(found, str):
             message = "the tile matrix set is a name, as in GeoZarr 0.4; OpenLayers fails on it"
             severity = Severity.WARNING
-            yield Fault(pyramid.node.path, SET, message, found, "the TMS 2.0 document inline", severity=severity)
-        elif TILE_MATRIX_SET in pyramid.multiscales and not isinstance(found, dict):
-            yield Fault(pyramid.node.path, SET, "the tile matrix set is no object", found, "a TMS 2.0 document")
+            yield Fault(pyramid.node.path, pointer, message, found, "the TMS 2.0 document inline", severity=severity)
+        elif pointer[-1] in pyramid.multiscales and not isinstance(found, dict):
+            yield Fault(pyramid.node.path, pointer, "the tile matrix set is no object", found, "a TMS 2.0 document")
         elif isinstance(found, dict):
             matrices = found.get("tileMatrices")
             if "crs" not in found and "tileMatrices" not in found:
                 message = "the tile matrix set has neither crs nor matrices"
-                yield Fault(pyramid.node.path, SET, message, found, "a TMS 2.0 document")
+                yield Fault(pyramid.node.path, pointer, message, found, "a TMS 2.0 document")
                 continue
             if "crs" not in found:
-                yield Fault(pyramid.node.path, (*SET, "crs"), "the tile matrix set has no crs", None, "a CRS")
+                yield Fault(pyramid.node.path, (*pointer, "crs"), "the tile matrix set has no crs", None, "a CRS")
             if not isinstance(matrices, list) or not matrices:
                 expected = "an array of at least one"
-                yield Fault(pyramid.node.path, (*SET, "tileMatrices"), "there are no tile matrices", matrices, expected)
+                yield Fault(
+                    pyramid.node.path, (*pointer, "tileMatrices"), "there are no tile matrices", matrices, expected
+                )
 
 
 def check_matrices(context: Context) -> Iterator[Fault]:
@@ -62,17 +62,21 @@ def check_matrices(context: Context) -> Iterator[Fault]:
         listed = tile_set.document.get("tileMatrices")
         for index, item in enumerate(listed if isinstance(listed, list) else ()):
             if not isinstance(item, dict):
-                yield Fault(node, (*SET, "tileMatrices", index), "a tile matrix is no object", item, "an object")
+                yield Fault(
+                    node, tile_set.pointer("tileMatrices", index), "a tile matrix is no object", item, "an object"
+                )
                 continue
             malformed = list(_malformed(item))
             missing = [key for key, _ in malformed if key not in item]
             if len(missing) > 1:
                 message = f"a tile matrix has no {', no '.join(missing)}"
-                yield Fault(node, (*SET, "tileMatrices", index), message, item, "all members of a tile matrix")
+                yield Fault(
+                    node, tile_set.pointer("tileMatrices", index), message, item, "all members of a tile matrix"
+                )
                 continue
             for key, expected in malformed:
                 message = f"{key} is missing" if key not in item else f"{key} is malformed"
-                yield Fault(node, (*SET, "tileMatrices", index, key), message, item.get(key), expected)
+                yield Fault(node, tile_set.pointer("tileMatrices", index, key), message, item.get(key), expected)
 
 
 def check_corner(context: Context) -> Iterator[Fault]:
@@ -96,7 +100,7 @@ def check_crs(context: Context) -> Iterator[Fault]:
         message = "a referenceSystem defines no CRS" if is_reference else "the crs gives no horizontal CRS"
         severity = Severity.WARNING if is_reference else Severity.ERROR
         expected = 'an OGC URI, {"uri": ...} or {"wkt": PROJJSON}'
-        yield Fault(tile_set.pyramid.node.path, (*SET, "crs"), message, found, expected, severity=severity)
+        yield Fault(tile_set.pyramid.node.path, tile_set.pointer("crs"), message, found, expected, severity=severity)
 
 
 def check_one_crs(context: Context) -> Iterator[Fault]:
@@ -106,14 +110,14 @@ def check_one_crs(context: Context) -> Iterator[Fault]:
         crs = _crs_of(context, tile_set.pyramid)
         if crs is not None and tile_set.crs is not None and not references.are_same_place(crs, tile_set.crs):
             message = "the tile matrix set has another CRS than the pyramid"
-            yield Fault(node, (*SET, "crs"), message, str(tile_set.crs), str(crs))
+            yield Fault(node, tile_set.pointer("crs"), message, str(tile_set.crs), str(crs))
         name = tile_set.document.get("wellKnownScaleSet")
         first = _SCALE_SETS.get(name) if isinstance(name, str) else None
         scales = [matrix.scale_denominator for matrix in tile_set.matrices if matrix.scale_denominator is not None]
         odd = [scale for scale in scales if first is not None and not _is_power_of_two(first / scale)]
         if odd:
             message = "scales are not of the well-known scale set"
-            pointer = (*SET, "wellKnownScaleSet")
+            pointer = tile_set.pointer("wellKnownScaleSet")
             yield Fault(node, pointer, message, odd, f"{first} divided by powers of 2")
 
 
@@ -128,7 +132,9 @@ def check_origin_order(context: Context) -> Iterator[Fault]:
             found = swapped[0].document["pointOfOrigin"]
             pointer = swapped[0].pointer("pointOfOrigin")
             node = tile_set.pyramid.node.path
-            yield Fault(node, pointer, message, found, f"{found[::-1]}", relies=((node, (*SET, "crs")),), voids=voids)
+            yield Fault(
+                node, pointer, message, found, f"{found[::-1]}", relies=((node, tile_set.pointer("crs")),), voids=voids
+            )
 
 
 def check_registered(context: Context) -> Iterator[Fault]:
@@ -217,7 +223,7 @@ def check_bounding_box(context: Context) -> Iterator[Fault]:
         low, high = (values.numbers(stated.get(key), count=2) for key in ("lowerLeft", "upperRight"))
         if low is None or high is None:
             message = "the bounding box is malformed"
-            pointer = (*SET, "boundingBox")
+            pointer = tile_set.pointer("boundingBox")
             yield Fault(
                 tile_set.pyramid.node.path, pointer, message, stated, "lowerLeft and upperRight, two numbers each"
             )
@@ -231,7 +237,7 @@ def check_bounding_box(context: Context) -> Iterator[Fault]:
         if not is_inside or box[0] > box[2] or box[1] > box[3]:
             message = "the bounding box does not lie in the matrices"
             expected = f"a box within {list(outer)}, x first"
-            yield Fault(tile_set.pyramid.node.path, (*SET, "boundingBox"), message, stated, expected)
+            yield Fault(tile_set.pyramid.node.path, tile_set.pointer("boundingBox"), message, stated, expected)
 
 
 def _malformed(item: dict[str, Any]) -> Iterator[tuple[str, str]]:

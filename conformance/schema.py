@@ -112,11 +112,12 @@ def check_net(context: Context) -> Iterator[tuple[str, Fault]]:
                     key = next((str(part) for part in problem.pointer if part in _RULE_OF_KEY), "")
                     yield _RULE_OF_KEY.get(key, _RULE_OF_SCHEMA[convention]), _fault(node.path, (), problem)
     for pyramid in context.layouts:
-        document = pyramid.multiscales.get(multiscales_module.TILE_MATRIX_SET)
+        key = multiscales_module.set_key(pyramid.multiscales)
+        document = pyramid.multiscales.get(key)
         if isinstance(document, dict) and not context.has_findings(pyramid.node.path, "TMS"):
             problem = problem_of(TMS, document)
             if problem is not None:
-                base = ("attributes", multiscales_module.KEY, multiscales_module.TILE_MATRIX_SET)
+                base = ("attributes", multiscales_module.KEY, key)
                 yield (
                     "TMS-02" if "tileMatrices" in problem.pointer else "TMS-01",
                     _fault(pyramid.node.path, base, problem),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import references, values
 from geozarr import tms as geozarr_tms
-from geozarr.conventions.multiscales import KEY, TILE_MATRIX_LIMITS, TILE_MATRIX_SET
+from geozarr.conventions.multiscales import KEY, LIMITS_KEYS, TILE_MATRIX_LIMITS, set_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from geozarr.crs import CRS
     from geozarr.tms import TileMatrixSet
 
-SET: Pointer = ("attributes", KEY, TILE_MATRIX_SET)
-LIMITS_KEYS = (TILE_MATRIX_LIMITS, "tile_matrix_set_limits")  # both spellings are in GeoZarr 0.4
 _SNAKE = {
     "minTileRow": "min_tile_row",
     "maxTileRow": "max_tile_row",
@@ -52,10 +50,12 @@ class Matrix:
     size: tuple[int, int] | None
     """Rows and columns of the matrix, in tiles."""
     is_bottom_left: bool
+    place: Pointer
+    """Where the matrix stands in the document of the multiscale group."""
 
     def pointer(self, *keys: str | int) -> Pointer:
         """Point at a value of the matrix."""
-        return (*SET, "tileMatrices", self.index, *keys)
+        return (*self.place, *keys)
 
     @property
     def extent(self) -> BBox | None:
@@ -93,6 +93,10 @@ class TileSet:
     matrices: tuple[Matrix, ...]
     registered: TileMatrixSet | None
 
+    def pointer(self, *keys: str | int) -> Pointer:
+        """Point at the set, or at something in it."""
+        return set_pointer(self.pyramid, *keys)
+
     def place(self, matrix: Matrix, *keys: str | int) -> Place:
         """Name a value of a matrix."""
         return self.pyramid.node.path, matrix.pointer(*keys)
@@ -124,10 +128,10 @@ def extent_at(matrix: Matrix, origin: tuple[float, float]) -> BBox | None:
 
 def read(context: Context, pyramid: Pyramid) -> TileSet | None:
     """Read the set of a pyramid; None where it has none inline."""
-    document = pyramid.multiscales.get(TILE_MATRIX_SET)
+    document = stated(pyramid)
     if not isinstance(document, dict):
         return None
-    is_void = context.is_void(pyramid.node.path, *SET, "crs")
+    is_void = context.is_void(pyramid.node.path, *set_pointer(pyramid, "crs"))
     crs = None if is_void else crs_of(document.get("crs"))
     listed = document.get("tileMatrices")
     matrices = tuple(
@@ -161,6 +165,16 @@ def crs_of(value: Any) -> CRS | None:
     return references.from_uri(text) if isinstance(text, str) else None
 
 
+def stated(pyramid: Pyramid) -> Any:
+    """Return the tile matrix set that a pyramid states, whatever it is; None where it states none."""
+    return pyramid.multiscales.get(set_key(pyramid.multiscales))
+
+
+def set_pointer(pyramid: Pyramid, *keys: str | int) -> Pointer:
+    """Point at the tile matrix set of a pyramid, or at something in it."""
+    return ("attributes", KEY, set_key(pyramid.multiscales), *keys)
+
+
 def limits_key(pyramid: Pyramid) -> str | None:
     """Name of the key under which a pyramid states limits."""
     return next((key for key in LIMITS_KEYS if key in pyramid.multiscales), None)
@@ -192,8 +206,10 @@ def limits_of(key: str | int, item: Any) -> Limits | None:
 
 
 def _matrix(context: Context, pyramid: Pyramid, index: int, item: dict[str, Any], crs: CRS | None) -> Matrix:
+    place = set_pointer(pyramid, "tileMatrices", index)
+
     def usable(key: str) -> Any:
-        return None if context.is_void(pyramid.node.path, *SET, "tileMatrices", index, key) else item.get(key)
+        return None if context.is_void(pyramid.node.path, *place, key) else item.get(key)
 
     def pair(first: str, second: str) -> tuple[int, int] | None:
         a, b = values.whole(usable(first), least=1), values.whole(usable(second), least=1)
@@ -212,6 +228,7 @@ def _matrix(context: Context, pyramid: Pyramid, index: int, item: dict[str, Any]
         tile=pair("tileHeight", "tileWidth"),
         size=pair("matrixHeight", "matrixWidth"),
         is_bottom_left=usable("cornerOfOrigin") == "bottomLeft",
+        place=place,
     )
 
 

@@ -136,15 +136,15 @@ def aligned(layout: str) -> Case:
     return Case(f"aligned-{layout}", "variant", title, objects, truths.read(objects, SPOT))
 
 
-def elsewhere(case: Case) -> Case:
-    """Move the tile matrix set and its limits out of `multiscales`."""
+def of_0_4(case: Case) -> Case:
+    """Write the tile matrix set and its limits under the keys that they had in GeoZarr 0.4."""
     document = json.loads(case.objects["zarr.json"])
     multiscales = document["attributes"]["multiscales"]
-    moved = {key: multiscales.pop(key) for key in ("tile_matrix_set", "tile_matrix_limits")}
-    document["attributes"]["tiles"] = moved
-    title = f"{case.title}, the tile matrix set under another key than `multiscales`"
+    multiscales["tile_matrix_set"] = multiscales.pop("tileMatrixSet")
+    multiscales["tile_matrix_limits"] = {item["tileMatrix"]: item for item in multiscales.pop("tileMatrixSetLimits")}
+    title = f"{case.title}, the tile matrix set under the key of GeoZarr 0.4"
     return replace(
-        case, name=f"{case.name}-elsewhere", title=title, objects=case.objects | {"zarr.json": _encode(document)}
+        case, name=f"{case.name}-key-of-0.4", title=title, objects=case.objects | {"zarr.json": _encode(document)}
     )
 
 
@@ -240,7 +240,7 @@ def regressions() -> list[Case]:
 def variants() -> list[Case]:
     """Further stores that show what a reader needs, some of them without consolidated metadata too."""
     found = [edit.case() for edit in EDITS if edit.kind == "variant"]
-    found += [aligned("plain"), aligned("sharded"), elsewhere(aligned("plain"))]
+    found += [aligned("plain"), aligned("sharded"), of_0_4(aligned("plain"))]
     for edit in EDITS:
         if edit.name in UNCONSOLIDATED_TOO:
             title = f"{edit.title}; no consolidated metadata"

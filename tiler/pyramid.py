@@ -534,7 +534,7 @@ def _require_places(levels: Levels) -> None:
 def _read_levels(tree: Tree) -> Levels:
     document = tree.attributes().get(multiscales.KEY)
     stated = document if isinstance(document, dict) else {}
-    matrices = stated.get(multiscales.TILE_MATRIX_SET)
+    matrices = stated.get(multiscales.set_key(stated))
     for limit, most, items in (
         ("levels", MAX_LEVELS, stated.get("layout")),
         ("tile matrices", MAX_MATRICES, matrices.get("tileMatrices") if isinstance(matrices, dict) else None),

@@ -12,12 +12,13 @@ from geozarr.errors import MetadataError
 KEY = "multiscales"
 _PATH = "a relative path of node names, without '..'"
 ASSET = re.compile(r"^(?!/)(?!.*(\.\.))([^/]+(/[^/]+)*)$")  # schema.json of v0.1 (MS-03)
-TILE_MATRIX_SET = "tile_matrix_set"  # GeoZarr 0.4 key, legal as an extra (MS-21); OpenLayers reads it
-TILE_MATRIX_LIMITS = "tile_matrix_limits"
-_LIMITS_ALIASES = (
-    TILE_MATRIX_LIMITS,
-    "tile_matrix_set_limits",
-)  # GZ-20: the 0.4 text has both spellings
+# Members of the tileset metadata of TMS 2.0, legal as extra keys (MS-21). Under the key of GeoZarr 0.4, which is read
+# as well, OpenLayers 10.11 counts rows and columns from the origin of the matrices and then draws nothing.
+TILE_MATRIX_SET = "tileMatrixSet"
+TILE_MATRIX_LIMITS = "tileMatrixSetLimits"
+TILE_MATRIX_SET_0_4 = "tile_matrix_set"
+SET_KEYS = (TILE_MATRIX_SET, TILE_MATRIX_SET_0_4)
+LIMITS_KEYS = (TILE_MATRIX_LIMITS, "tile_matrix_limits", "tile_matrix_set_limits")  # GZ-20: 0.4 has both spellings
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Multiscales:
     tile_matrix_set : dict or None
         Inline TMS 2.0 document whose matrix ids are the assets.
     tile_matrix_limits : dict or None
-        Limits keyed by matrix id.
+        Limits by matrix id, each with its `tileMatrix`; written as an array, as TMS 2.0 has them.
     """
 
     layout: tuple[LayoutItem, ...]
@@ -99,14 +100,14 @@ class Multiscales:
         document["layout"] = [item.to_document() for item in self.layout]
         if self.tile_matrix_set is not None:
             document[TILE_MATRIX_SET] = self.tile_matrix_set
-            document[TILE_MATRIX_LIMITS] = self.tile_matrix_limits or {}
+            document[TILE_MATRIX_LIMITS] = list((self.tile_matrix_limits or {}).values())
         return {KEY: document}
 
 
 def from_attributes(attributes: dict[str, Any], *, node: str) -> Multiscales:
     """Read the `multiscales` object of a group.
 
-    A string as `tile_matrix_set` (a name or URI, as GeoZarr 0.4 allowed) is not an inline document and is passed over.
+    A string as tile matrix set (a name or URI, as GeoZarr 0.4 allowed) is not an inline document and is passed over.
 
     Raises
     ------
@@ -119,10 +120,12 @@ def from_attributes(attributes: dict[str, Any], *, node: str) -> Multiscales:
     items = document.get("layout")
     if not isinstance(items, list) or not items:
         raise MetadataError(node, f"{KEY}.layout", found=items, expected="an array of at least one level")
-    inline = document.get(TILE_MATRIX_SET)
-    limits = next((document[key] for key in _LIMITS_ALIASES if key in document), None)
+    inline = document.get(set_key(document))
+    limits = next((document[key] for key in LIMITS_KEYS if key in document), None)
     if isinstance(inline, dict) and limits is not None and not isinstance(limits, dict | list):
-        raise MetadataError(node, f"{KEY}.{TILE_MATRIX_LIMITS}", found=limits, expected="an object keyed by matrix id")
+        raise MetadataError(
+            node, f"{KEY}.{TILE_MATRIX_LIMITS}", found=limits, expected="an array, or an object keyed by matrix id"
+        )
     if isinstance(limits, list):  # TMS 2.0 has an array
         keyed = {str(item.get("tileMatrix")) if isinstance(item, dict) else "": item for item in limits}
         if len(keyed) != len(limits):
@@ -135,6 +138,11 @@ def from_attributes(attributes: dict[str, Any], *, node: str) -> Multiscales:
         tile_matrix_set=inline if isinstance(inline, dict) else None,
         tile_matrix_limits=limits if isinstance(limits, dict) else None,
     )
+
+
+def set_key(document: dict[str, Any]) -> str:
+    """Name the key under which a `multiscales` object states its tile matrix set; today's where it states none."""
+    return next((key for key in SET_KEYS if key in document), TILE_MATRIX_SET)
 
 
 def is_path(path: object) -> bool:

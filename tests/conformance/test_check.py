@@ -226,7 +226,7 @@ def test_no_address_is_followed(stores, monkeypatch: pytest.MonkeyPatch) -> None
         attributes = found["1"]["attributes"]
         attributes["zarr_conventions"][0] |= {"schema_url": address, "spec_url": address}
         attributes["proj:projjson"] = {"$schema": address, "$ref": address, "type": "GeographicCRS", "name": "x"}
-        found[""]["attributes"]["multiscales"]["tile_matrix_set"] = {
+        found[""]["attributes"]["multiscales"]["tileMatrixSet"] = {
             "crs": address,
             "tileMatrices": [{"$ref": address}],
         }

@@ -179,7 +179,7 @@ def test_projjson_of_others(spec_dir: Path) -> None:
 def test_registered_sets_as_published(spec_dir: Path) -> None:
     for path in sorted((spec_dir / "examples" / "tms" / "2.0" / "tilematrixset").glob("*.json")):
         document = load(path)
-        attributes = {"multiscales": {"layout": [{"asset": "a"}], "tile_matrix_set": document}}
+        attributes = {"multiscales": {"layout": [{"asset": "a"}], "tileMatrixSet": document}}
         nodes = {"": documents.group_document(attributes), "a": documents.group_document({})}
         report = check(stored(nodes), depth="metadata")
         assert {rule for rule in rules(report) if rule.startswith("TMS")} <= {"TMS-05"}, report.to_text()

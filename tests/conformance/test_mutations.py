@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 ATTRS, ZC = "attributes", "zarr_conventions"
 MS = (ATTRS, "multiscales")
 LAYOUT = (*MS, "layout")
-TMS = (*MS, "tile_matrix_set")
+TMS = (*MS, "tileMatrixSet")
 MATRICES = (*TMS, "tileMatrices")
-LIMITS = (*MS, "tile_matrix_limits")
+LIMITS = (*MS, "tileMatrixSetLimits")
 PROJ_CMO = registration.PROJ.to_document()
 MULTISCALES_CMO = registration.MULTISCALES.to_document()
 UTM32 = crs.from_code("EPSG:32632")
@@ -1216,21 +1216,26 @@ TILES = [
         "/",
         put("", *TMS, "wellKnownScaleSet", "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"),
     ),
-    Mutation("limits in reverse", "own", "TMS-12", "/", put("", *LIMITS, "mid", "minTileRow", 9)),
-    Mutation("limits beyond the matrix", "own", "TMS-12", "/", put("", *LIMITS, "mid", "maxTileCol", 8)),
+    Mutation("limits in reverse", "own", "TMS-12", "/", put("", *LIMITS, 1, "minTileRow", 9)),
+    Mutation("limits beyond the matrix", "own", "TMS-12", "/", put("", *LIMITS, 1, "maxTileCol", 8)),
     Mutation(
         "limits of no matrix",
         "own",
         "TMS-12",
         "/",
-        lambda d: d[""][ATTRS]["multiscales"]["tile_matrix_limits"].update(
-            middle={**d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("mid"), "tileMatrix": "middle"}
-        ),
+        lambda d: d[""][ATTRS]["multiscales"]["tileMatrixSetLimits"][1].update(tileMatrix="middle"),
     ),
-    Mutation("limits of another key", "own", "TMS-12", "/", put("", *LIMITS, "mid", "tileMatrix", "far")),
+    Mutation("limits of one matrix twice", "own", "TMS-12", "/", put("", *LIMITS, 1, "tileMatrix", "far")),
+    Mutation(
+        "limits of another key",
+        "own",
+        "TMS-12",
+        "/",
+        change("", *LIMITS, lambda found: {"near": found[0], "mid": {**found[1], "tileMatrix": "x"}, "far": found[2]}),
+    ),
     Mutation("limits no object", "own", "TMS-12", "/", put("", *LIMITS, "all")),
     Mutation("matrix id unlike level and limits", "own", "TMS-12", "/", put("", *MATRICES, 1, "id", "middle")),
-    Mutation("limits incomplete", "own", "TMS-12", "/", drop("", *LIMITS, "mid", "maxTileCol")),
+    Mutation("limits incomplete", "own", "TMS-12", "/", drop("", *LIMITS, 1, "maxTileCol")),
     Mutation(
         "registered cell off", "tms", "TMS-16", "/", change("", *MATRICES, 1, "cellSize", lambda cell: cell * 1.001)
     ),
@@ -1263,8 +1268,8 @@ TILES = [
         "/mid/gray",
         put("mid/gray", "chunk_grid", "configuration", "chunk_shape", [128, 128]),
     ),
-    Mutation("limits one row off", "own", "TMS-23", "/", change("", *LIMITS, "mid", "maxTileRow", lambda row: row + 1)),
-    Mutation("no limits of a level", "own", "TMS-23", "/", drop("", *LIMITS, "mid")),
+    Mutation("limits one row off", "own", "TMS-23", "/", change("", *LIMITS, 1, "maxTileRow", lambda row: row + 1)),
+    Mutation("no limits of a level", "own", "TMS-23", "/", drop("", *LIMITS, 1)),
     Mutation("no limits", "own", "TMS-23", "/", drop("", *LIMITS)),
     Mutation(
         "origin a tile off", "own", "TMS-23", "/", change("", *MATRICES, 1, "pointOfOrigin", shifted(0, 64 * 20.0))
@@ -1277,7 +1282,7 @@ TILES = [
         lambda d: [
             m.update(id=i)
             for m, i in zip(
-                d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"], ("near", "mid", "far"), strict=True
+                d[""][ATTRS]["multiscales"]["tileMatrixSet"]["tileMatrices"], ("near", "mid", "far"), strict=True
             )
         ],
     ),
@@ -1299,8 +1304,8 @@ TILES = [
         "XC-11",
         "/",
         lambda d: [
-            d[""][ATTRS]["multiscales"]["tile_matrix_set"]["tileMatrices"].pop(0),
-            d[""][ATTRS]["multiscales"]["tile_matrix_limits"].pop("far"),
+            d[""][ATTRS]["multiscales"]["tileMatrixSet"]["tileMatrices"].pop(0),
+            d[""][ATTRS]["multiscales"]["tileMatrixSetLimits"].pop(2),
         ],
     ),
 ]
@@ -1393,7 +1398,7 @@ def of_0_4(documents: dict[str, Any]) -> None:
     """Make a good store of "tms" or "own" one of GeoZarr 0.4: standard names, and multiscales on each data array."""
     multiscales = documents[""][ATTRS]["multiscales"]
     is_own = "far" in documents
-    inline = {**multiscales["tile_matrix_set"], "tileMatrices": multiscales["tile_matrix_set"]["tileMatrices"]}
+    inline = {**multiscales["tileMatrixSet"], "tileMatrices": multiscales["tileMatrixSet"]["tileMatrices"]}
     for path, document in documents.items():
         name = path.rpartition("/")[2]
         if name in ("red", "gray", "alpha", "dem"):

@@ -78,9 +78,12 @@ def test_c2_a_good_pyramid_has_no_finding(good: Objects) -> None:
 def test_c2_each_damaged_object_makes_one_finding_at_its_place(
     good: Objects, damage: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """Documents may be found out by what they say, which names the node; all else is named by its key."""
+    """Documents may be found out by what they say, which names the node; all else is named by its key.
+
+    Each kind of damage is done to every third object, beginning with another one.
+    """
     seen = 0
-    for key in named(good):
+    for key in named(good)[list(DAMAGE).index(damage) % 3 :: 3]:
         if key == "zarr.json":
             continue  # nothing above it knows its bytes: the rules on documents judge it
         changed = DAMAGE[damage](good[key])
@@ -98,7 +101,7 @@ def test_c2_each_damaged_object_makes_one_finding_at_its_place(
             assert (rule, node) == (expected, f"/{key}")
         seen += 1
     record_property("objects", seen)
-    assert seen > 100
+    assert seen > 40
 
 
 def test_c2_swapped_objects_are_two_findings(good: Objects) -> None:
@@ -227,7 +230,7 @@ def test_c1_a_manifest_beyond_the_limit_is_not_read(good: Objects, monkeypatch: 
     assert rule == "GP-01"
 
 
-@pytest.mark.parametrize("part", [1, 7, 100, 4096])
+@pytest.mark.parametrize("part", [3, 100, 4096])
 def test_large_objects_are_read_in_parts(good: Objects, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     monkeypatch.setattr(rules_objects, "_PART", part)
     assert findings(good) == []

@@ -106,9 +106,9 @@ def test_a_level_restates_what_does_not_inherit() -> None:
 
 def test_the_tile_matrix_set_rides_along_inline_with_its_limits() -> None:
     written = attributes(aligned())["multiscales"]
-    ids = [matrix["id"] for matrix in written["tile_matrix_set"]["tileMatrices"]]
+    ids = [matrix["id"] for matrix in written["tileMatrixSet"]["tileMatrices"]]
     assert sorted(ids) == sorted(item["asset"] for item in written["layout"]) == ["3", "4", "5"]
-    assert written["tile_matrix_limits"]["5"] == {
+    assert written["tileMatrixSetLimits"][0] == {
         # Each of the rows 2 to 3 and of the column 4 becomes two, twice.
         "tileMatrix": "5",
         "minTileRow": 8,
@@ -228,20 +228,20 @@ def test_levels_may_derive_from_any_other() -> None:
 
 def _edit_limits(change: dict[str, int]) -> dict[str, Any]:
     written = attributes(aligned())
-    written["multiscales"]["tile_matrix_limits"]["4"].update(change)
+    written["multiscales"]["tileMatrixSetLimits"][1].update(change)
     return written
 
 
 def _edit_matrix(change: dict[str, Any]) -> dict[str, Any]:
     written = attributes(aligned())
-    matrix = next(item for item in written["multiscales"]["tile_matrix_set"]["tileMatrices"] if item["id"] == "4")
+    matrix = next(item for item in written["multiscales"]["tileMatrixSet"]["tileMatrices"] if item["id"] == "4")
     matrix.update(change)
     return written
 
 
 def _edit_set(change: dict[str, Any]) -> dict[str, Any]:
     written = attributes(aligned())
-    written["multiscales"]["tile_matrix_set"].update(change)
+    written["multiscales"]["tileMatrixSet"].update(change)
     return written
 
 
@@ -273,7 +273,7 @@ def test_levels_that_are_not_where_their_tiles_are_are_refused(written: dict, ki
 
 def test_limits_without_a_set_mean_nothing_when_read() -> None:
     written = attributes(aligned())
-    written["multiscales"]["tile_matrix_set"] = "WebMercatorQuad"
+    written["multiscales"]["tileMatrixSet"] = "WebMercatorQuad"
     read = levels.from_attributes(written)
     assert read.tms is None
     assert all(item.limits is None for item in read.levels)
@@ -294,13 +294,14 @@ def test_limits_of_another_matrix_are_refused() -> None:
 
 def test_a_level_without_limits_is_not_compared() -> None:
     written = attributes(aligned())
-    del written["multiscales"]["tile_matrix_limits"]["4"]
+    del written["multiscales"]["tileMatrixSetLimits"][1]
     assert levels.from_attributes(written).level("4").limits is None
 
 
 def test_limits_in_the_spelling_of_geozarr_0_4_are_read() -> None:
     written = attributes(aligned())
-    old = written["multiscales"].pop("tile_matrix_limits")
+    old = {item["tileMatrix"]: item for item in written["multiscales"].pop("tileMatrixSetLimits")}
+    written["multiscales"]["tile_matrix_set"] = written["multiscales"].pop("tileMatrixSet")
     words = {"minTileRow": "min_tile_row", "maxTileRow": "max_tile_row"}
     words |= {"minTileCol": "min_tile_col", "maxTileCol": "max_tile_col"}
     written["multiscales"]["tile_matrix_set_limits"] = {

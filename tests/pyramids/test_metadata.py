@@ -69,8 +69,8 @@ def test_the_root_names_the_levels_finest_first() -> None:
     assert (root["proj:code"], root["spatial:dimensions"]) == ("EPSG:3857", ["y", "x"])
     assert "spatial:transform" not in root
     assert "spatial:shape" not in root
-    assert root["multiscales"]["tile_matrix_set"]["id"] == "WebMercatorQuad"
-    assert [matrix["id"] for matrix in root["multiscales"]["tile_matrix_set"]["tileMatrices"]] == ["10", "11", "12"]
+    assert root["multiscales"]["tileMatrixSet"]["id"] == "WebMercatorQuad"
+    assert [matrix["id"] for matrix in root["multiscales"]["tileMatrixSet"]["tileMatrices"]] == ["10", "11", "12"]
 
 
 @pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])
@@ -141,16 +141,17 @@ def test_the_union_of_bits_is_no_method_of_cf() -> None:
 def test_tile_limits_are_those_of_the_arrays() -> None:
     """P-16: chunk (0, 0) is tile (minTileRow, minTileCol), by arithmetic of OGC's own numbers."""
     plan, store = built()
-    limits = document(store)["attributes"]["multiscales"]["tile_matrix_limits"]
+    limits = document(store)["attributes"]["multiscales"]["tileMatrixSetLimits"]
+    by_matrix = {item["tileMatrix"]: item for item in limits}
     half = math.pi * 6378137
     for asset in plan.levels.assets:
         tile = 2 * half / 2 ** int(asset)
         x, y = builds.read(store, f"{asset}/x"), builds.read(store, f"{asset}/y")
         cell = tile / 256
-        assert limits[asset]["minTileCol"] == round((x[0] - cell / 2 + half) / tile)
-        assert limits[asset]["maxTileCol"] == round((x[-1] + cell / 2 + half) / tile) - 1
-        assert limits[asset]["minTileRow"] == round((half - y[0] - cell / 2) / tile)
-        assert limits[asset]["maxTileRow"] == round((half - y[-1] + cell / 2) / tile) - 1
+        assert by_matrix[asset]["minTileCol"] == round((x[0] - cell / 2 + half) / tile)
+        assert by_matrix[asset]["maxTileCol"] == round((x[-1] + cell / 2 + half) / tile) - 1
+        assert by_matrix[asset]["minTileRow"] == round((half - y[0] - cell / 2) / tile)
+        assert by_matrix[asset]["maxTileRow"] == round((half - y[-1] + cell / 2) / tile) - 1
 
 
 @pytest.mark.parametrize("tms", ["native", "WebMercatorQuad"])

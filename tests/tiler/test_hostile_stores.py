@@ -392,8 +392,8 @@ def own_set(tile: int, *, count: int = 1, cell: float = hostile.CELL, tiles: int
     limits = {"minTileRow": 0, "maxTileRow": tiles - 1, "minTileCol": 0, "maxTileCol": tiles - 1}
     crs = "http://www.opengis.net/def/crs/EPSG/0/32613"
     return {
-        "tile_matrix_set": {"id": "own", "crs": crs, "tileMatrices": matrices},
-        "tile_matrix_limits": {"0": limits},
+        "tileMatrixSet": {"id": "own", "crs": crs, "tileMatrices": matrices},
+        "tileMatrixSetLimits": [{"tileMatrix": "0", **limits}],
     }
 
 
@@ -410,7 +410,7 @@ ABSURD = {
     "41 levels": (hostile.pyramid(levels=41), "LimitError"),
     "40,000 levels": (hostile.pyramid(levels=1, multiscales={"layout": [{}] * 40_000}), "LimitError"),
     "65 tile matrices": (one_level(multiscales=own_set(64, count=65)), "LimitError"),
-    "20,000 tile matrices": (one_level(multiscales={"tile_matrix_set": {"tileMatrices": [{}] * 20_000}}), "LimitError"),
+    "20,000 tile matrices": (one_level(multiscales={"tileMatrixSet": {"tileMatrices": [{}] * 20_000}}), "LimitError"),
     "nine dimensions": (
         one_level(arrays={"v": {"leading": [1] * 7, "names": (*"abcdefg", "y", "x"), "chunk": [1] * 7 + [64, 64]}}),
         "LimitError",
@@ -703,7 +703,7 @@ def with_texts() -> dict[str, Any]:
     steps = hostile.array((2,), names=("t",), chunk=(2,), dtype="float64", attributes=texts)
     wkt = UTM.replace("WGS 84 / UTM zone 13N", f"{SCRIPT}'&]]>")
     own = own_set(64)
-    own["tile_matrix_set"] |= {"title": NASTY, "uri": NASTY, "id": name, "description": NASTY}
+    own["tileMatrixSet"] |= {"title": NASTY, "uri": NASTY, "id": name, "description": NASTY}
     return one_level(
         arrays=arrays,
         beside={"0/t": steps},
@@ -804,7 +804,7 @@ def test_t22_a_crs_is_a_code_or_wkt_or_projjson_and_nothing_else(
 ) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("somebody was called"))
     own = own_set(64)
-    own["tile_matrix_set"]["crs"] = "http://127.0.0.1:9/def/crs/EPSG/0/32613"
+    own["tileMatrixSet"]["crs"] = "http://127.0.0.1:9/def/crs/EPSG/0/32613"
     document = one_level(multiscales=own) if SYSTEMS[case] is None else one_level(crs=SYSTEMS[case])
     require_refused(hostile.store(document), "MetadataError", caplog)
 

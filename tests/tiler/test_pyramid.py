@@ -244,7 +244,7 @@ def test_the_nodata_value_is_read_in_the_dtype_of_the_data(stores: dict[str, Any
 )
 def test_limits_that_contradict_the_matrices_are_an_error_of_the_document(stores: dict[str, Any], limits: Any) -> None:
     tree = tree_of(stores["count"])
-    tree.root["attributes"]["multiscales"]["tile_matrix_limits"] = limits
+    tree.root["attributes"]["multiscales"]["tileMatrixSetLimits"] = limits
     with pytest.raises(MetadataError):
         read_pyramid(tree)
 

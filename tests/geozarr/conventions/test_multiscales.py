@@ -46,7 +46,9 @@ def test_the_object_is_that_of_v0_1() -> None:
         Multiscales((FINE, COARSE), "average"),
         Multiscales((COARSE, FINE)),
         Multiscales((LayoutItem("r10m/b02", extra={"spatial:shape": [1, 2], "own": {"x": None}}),)),
-        Multiscales((FINE,), tile_matrix_set={"id": "x"}, tile_matrix_limits={"0": {"minTileRow": 0}}),
+        Multiscales(
+            (FINE,), tile_matrix_set={"id": "x"}, tile_matrix_limits={"0": {"tileMatrix": "0", "minTileRow": 0}}
+        ),
     ],
 )
 def test_the_object_survives_json(made: Multiscales) -> None:
@@ -64,12 +66,13 @@ def test_a_derived_level_has_a_transform_even_if_it_says_nothing() -> None:
     assert LayoutItem("1", scale=(2.0,)).to_document() == {"asset": "1", "transform": {"scale": [2.0]}}
 
 
-@pytest.mark.parametrize("key", ["tile_matrix_limits", "tile_matrix_set_limits"])
-def test_limits_are_read_under_both_names_and_both_forms(key: str) -> None:
+@pytest.mark.parametrize("key", ["tileMatrixSetLimits", "tile_matrix_limits", "tile_matrix_set_limits"])
+def test_limits_are_read_under_every_name_and_in_both_forms(key: str) -> None:
     limits = {"tileMatrix": "0", "minTileRow": 0}
     for given in ({"0": limits}, [limits]):
-        document = {**layout(), "tile_matrix_set": {"id": "x"}, key: given}
-        assert read(document).tile_matrix_limits == {"0": limits}
+        for of_set in ("tileMatrixSet", "tile_matrix_set"):
+            found = read({**layout(), of_set: {"id": "x"}, key: given})
+            assert (found.tile_matrix_set, found.tile_matrix_limits) == ({"id": "x"}, {"0": limits})
 
 
 @pytest.mark.parametrize("value", ["WebMercatorQuad", "http://www.opengis.net/def/tilematrixset/OGC/1.0/x", None])
@@ -81,7 +84,7 @@ def test_a_set_that_is_not_inline_is_passed_over(value: object) -> None:
 def test_limits_of_another_form_are_refused(value: object) -> None:
     with pytest.raises(MetadataError) as caught:
         read({**layout(), "tile_matrix_set": {"id": "x"}, "tile_matrix_limits": value})
-    assert caught.value.key == "multiscales.tile_matrix_limits"
+    assert caught.value.key == "multiscales.tileMatrixSetLimits"
 
 
 def test_limits_of_one_matrix_are_given_once() -> None:

@@ -132,6 +132,6 @@ def test_limits_are_valid(errors: Callable) -> None:
 
 
 def test_the_set_inside_a_pyramid_is_valid(errors: Callable) -> None:
-    inline = group(LAT_LON)["attributes"]["multiscales"]["tile_matrix_set"]
+    inline = group(LAT_LON)["attributes"]["multiscales"]["tileMatrixSet"]
     assert errors("tms/2.0/tileMatrixSet.json", inline) == []
     assert errors("tms/2.0/tileMatrixSet.json", {**inline, "tileMatrices": [{}]})
