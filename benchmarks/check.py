@@ -22,7 +22,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import __main__ as bench
-from benchmarks import environments, measure, single_faults
+from benchmarks import environments, single_faults
 from benchmarks import settings as settings_module
 from benchmarks.measure import Failure
 from conformance import cases, check
@@ -174,8 +174,7 @@ def judge_cases(settings: Settings) -> dict[str, Any]:
     for name, script in PEERS.items():
         try:
             python = environments.python_of(name, settings.cache / "environments")
-            job = {"folder": str(folder), "stores": list(truth)}
-            record = measure.run(python, CONTENDERS / script, job, timeout=LIMIT)
+            record = _asked(python, script, {"folder": str(folder), "stores": list(truth)}, settings.outputs)
         except Failure as failure:
             print(f"  {name}: {failure.reason}")
             continue
@@ -190,6 +189,22 @@ def judge_cases(settings: Settings) -> dict[str, Any]:
         truth[store] for store, found in verdicts[OURS].items() if bool(found) != store.startswith("invalid")
     )
     return {"stores": len(truth), "scores": scores, "versions": versions, "seconds": took, "ours_wrong": missed}
+
+
+def _asked(python: Path, script: str, job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Have a peer do a job in its own environment; raises `Failure` where it does not."""
+    asked, answer = folder / "job.json", folder / "record.json"
+    asked.write_text(json.dumps(job))
+    answer.unlink(missing_ok=True)
+    command = [str(python), str(CONTENDERS / script), str(asked), str(answer)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"no answer after {LIMIT:.0f} s") from None
+    if done.returncode or not answer.exists():
+        raise Failure((done.stderr.strip().splitlines() or ["no reason given"])[-1])
+    found: dict[str, Any] = json.loads(answer.read_text())
+    return found
 
 
 def score(verdicts: dict[str, str], truth: dict[str, str]) -> dict[str, Any]:
@@ -225,7 +240,8 @@ def find_faults(settings: Settings) -> dict[str, Any]:
         subprocess.run([sys.executable, str(bench.HERE.parent / "examples" / "demo.py")], check=True)
     sources = sorted(DEMO.glob("*.zarr"))
     clean = {source.name: len(check(source, depth="pixels", all_pixels=True).findings) for source in sources}
-    kinds, found, alone, wrong = Counter(), 0, 0, []
+    kinds: Counter[str] = Counter()
+    found, alone, wrong = 0, 0, []
     count = FAULTS // 10 if settings.is_quick else FAULTS
     for seed in range(count):
         fault = single_faults.put(sources[seed % len(sources)], settings.outputs / "faulty.zarr", seed)

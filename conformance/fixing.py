@@ -21,7 +21,7 @@ from conformance.report import Depth
 from conformance.tree import blocks
 from geozarr import manifest
 from geozarr import store as geozarr_store
-from geozarr.documents import DOCUMENT
+from geozarr.documents import DOCUMENT, reading_order
 from geozarr.errors import GeoZarrError, MetadataError, UnsupportedError
 from geozarr.store import encode_document, join
 from geozarr.stores import Found
@@ -292,7 +292,8 @@ def _with_copies(overlay: Overlay, tree: Tree, group: Node) -> dict[str, Any]:
             entries[relative] = _plain(overlay.document(join(node.path, DOCUMENT)))
         elif relative in copies:
             entries[relative] = copies[relative]  # all that is left of it
-    order = [*(path for path in copies if path in entries), *(path for path in entries if path not in copies)]
+    is_known = set(entries) <= set(copies)
+    order = [path for path in copies if path in entries] if is_known else reading_order(entries)
     metadata = {path: entries[path] for path in order}
     return {**document, _BLOCK: {"kind": "inline", "must_understand": False, "metadata": metadata}}
 

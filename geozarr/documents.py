@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geozarr import cf
 from geozarr.errors import MetadataError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DOCUMENT = "zarr.json"
 DATA_TYPES = (  # numbers and booleans of the core specification that numpy has
@@ -229,6 +232,15 @@ def consolidate(root: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> dict[
         **root,
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": nodes},
     }
+
+
+def reading_order(paths: Iterable[str]) -> list[str]:
+    """Sort paths of nodes as consolidated metadata should have them.
+
+    A group and all below it stand together, since zarr-python (3.4) loses nodes that do not; `spatial_ref` comes before
+    what names it, since GDAL looks for a grid mapping among what it has read already.
+    """
+    return sorted(paths, key=lambda path: [(name != "spatial_ref", name) for name in path.split("/")])
 
 
 def consolidated_nodes(document: dict[str, Any]) -> dict[str, dict[str, Any]] | None:

@@ -15,8 +15,7 @@ from importlib import resources
 from typing import Any
 
 from conformance import json_patch
-
-DOCUMENT = "zarr.json"
+from geozarr.documents import DOCUMENT, reading_order
 
 
 @dataclass(frozen=True)
@@ -113,9 +112,6 @@ def _consolidate(documents: dict[str, Any], holders: list[str]) -> None:
         if not isinstance(group, dict) or "shape" in group:
             continue
         below = [key for key in own if key.startswith(prefix) and key != prefix + DOCUMENT]
-        paths = sorted(
-            (key[len(prefix) :].removesuffix(f"/{DOCUMENT}") for key in below),
-            key=lambda path: ((prefix + path).count("/"), "spatial_ref" not in path, path),
-        )
+        paths = reading_order(key[len(prefix) :].removesuffix(f"/{DOCUMENT}") for key in below)
         copies = {path: copy.deepcopy(own[f"{prefix}{path}/{DOCUMENT}"]) for path in paths}
         group["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": copies}

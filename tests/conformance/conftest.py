@@ -66,8 +66,8 @@ def consolidated(found: Documents, holder: str) -> dict[str, Any]:
     """Put the documents below a group into it, grid mappings first as the builder has them."""
     prefix = f"{holder}/" if holder else ""
     below = [path for path in found if path.startswith(prefix) and path != holder]
-    below.sort(key=lambda path: (path.count("/"), "spatial_ref" not in path, path))
-    nodes = {path[len(prefix) :]: copy.deepcopy(found[path]) for path in below}
+    order = documents.reading_order(path[len(prefix) :] for path in below)
+    nodes = {path: copy.deepcopy(found[f"{prefix}{path}"]) for path in order}
     return documents.consolidate(found[holder], nodes)
 
 

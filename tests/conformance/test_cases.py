@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
 import pytest
+import zarr
 from case_maker import case_of, case_of_v2, is_document, opened, store_of, with_pointer
 from click.testing import CliRunner
 from test_mutations import MUTATIONS, TOLD
@@ -91,3 +92,14 @@ def test_the_file_is_made_of_the_mutations(stores, tmp_path_factory: pytest.Temp
         assert {**case, "pointer": ANY} == known[case["store"], case["name"]]
     for name, store in good.items():
         assert store["documents"] == stored["stores"][name]["documents"], name
+
+
+@pytest.mark.parametrize("name", cases.good_stores())
+def test_good_stores_open_in_zarr_python(name: str, tmp_path: Path) -> None:
+    objects = cases.good_stores()[name]
+    for key, data in objects.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(data)
+    nodes = dict(zarr.open_group(tmp_path, mode="r").members(max_depth=None))
+    documents = [key for key in objects if key.endswith(("/zarr.json", "/.zarray", "/.zgroup"))]
+    assert set(nodes) == {key.rpartition("/")[0] for key in documents}

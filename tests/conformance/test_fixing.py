@@ -244,3 +244,19 @@ def test_what_cannot_be_read_is_restored_from_its_copy_or_left(
     else:
         assert "1/b1/zarr.json" not in fix.documents
         assert Severity.ERROR in {found.severity for found in fix.report.findings}
+
+
+def test_what_is_restored_opens_in_zarr_python(stores, tmp_path: Path) -> None:
+    """Consolidated metadata that get new entries have them beside those of the same group."""
+
+    def edit(found: dict[str, Any]) -> None:
+        for path in ("1/data", "2/x"):
+            del found[""]["consolidated_metadata"]["metadata"][path]
+
+    for key, data in objects_of(stores["native"].edited(raw=edit)).items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(data)
+    fixing.write(open_store(tmp_path), fixing.plan(open_store(tmp_path)))
+    assert check(tmp_path).findings == ()
+    nodes = dict(zarr.open_group(tmp_path, mode="r").members(max_depth=None))
+    assert set(nodes) == set(stores["native"].documents()) - {""}

@@ -42,8 +42,12 @@ window.probe = async (job) => {
   source.on('tileloaderror', (event) => errors.push(event.tile?.error_ ?? 'a tile was not loaded'));
   const map = new Map({target: 'map', layers: [layer], view, pixelRatio: 1, controls: []});
   try {
-    await drawn(map);
-    const values = job.points.map((point) => read(map, layer, source, [point.x, point.y]));
+    const values = [];
+    for (const {x, y} of job.points) {
+      view.setCenter([x, y]); // a large raster is larger than the map
+      await drawn(map);
+      values.push(read(map, layer, source, [x, y]));
+    }
     view.setResolution(grid.getResolutions()[0]);
     await drawn(map);
     const coarse = layer.getData(map.getPixelFromCoordinate([job.points[0].x, job.points[0].y]));
