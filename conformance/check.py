@@ -99,10 +99,11 @@ def check(
     opened = CountedStore(place)
     documents = reading.read(opened, only_consolidated=not own_documents)
     context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
+    holders = {pyramid.node.path for pyramid in context.pyramids}  # also those that list their levels otherwise
     geospatial = sum(
-        bool(
-            context.uses(node) or context.registered(node).conventions or (judged_by.judges_any_array and node.is_array)
-        )
+        bool(context.uses(node) or context.registered(node).conventions)
+        or node.path in holders
+        or (judged_by.judges_any_array and node.is_array)
         for node in documents.nodes.values()
     )
     findings = _run(context, judged_by)
