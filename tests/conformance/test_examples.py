@@ -48,7 +48,7 @@ def completed(group: dict[str, Any]) -> dict[str, Any]:
     """Give an example of a multiscale group the levels it speaks of: one array each, of the shape that it states."""
     nodes = {"": group}
     attributes = group["attributes"]
-    names = attributes.get("spatial:dimensions", ["y", "x"])
+    names = list(attributes.get("spatial:dimensions", ["y", "x"]))
     size: dict[str, float] = {}
     for index, item in enumerate(attributes["multiscales"]["layout"]):
         # Without a shape: 1024 cells at the base; then halves, or what the scale makes of the source of a placed level.
@@ -184,3 +184,48 @@ def test_registered_sets_as_published(spec_dir: Path) -> None:
         report = check(stored(nodes), depth="metadata")
         assert {rule for rule in rules(report) if rule.startswith("TMS")} <= {"TMS-05"}, report.to_text()
         assert rules(report, Severity.ERROR) == {"ZC-09"}, report.to_text()
+
+
+def _first(attributes: dict[str, Any], key: str) -> dict[str, Any]:
+    return attributes["multiscales"]["layout"][1] if key == "item" else attributes["zarr_conventions"][0]
+
+
+# What is broken, and the rule that tells; an example that has not what is broken is passed over.
+FAULTS = {
+    "asset gone": ("MS-05", lambda a: _first(a, "item").update(asset="gone")),
+    "asset absolute": ("MS-03", lambda a: _first(a, "item").update(asset="/x")),
+    "scale a word": ("MS-10", lambda a: _first(a, "item")["transform"].update(scale="two")),
+    "no transform": ("MS-07", lambda a: _first(a, "item").pop("transform")),
+    "own source": ("MS-09", lambda a: _first(a, "item").update(derived_from=_first(a, "item")["asset"])),
+    "source elsewhere": ("MS-08", lambda a: _first(a, "item").update(derived_from="nowhere")),
+    "empty layout": ("MS-01", lambda a: a["multiscales"].update(layout=[])),
+    "method a number": ("MS-16", lambda a: a["multiscales"].update(resampling_method=3)),
+    "uuid in capitals": ("ZC-04", lambda a: _first(a, "entry").update(uuid=_first(a, "entry")["uuid"].upper())),
+    "unknown member": ("ZC-03", lambda a: _first(a, "entry").update(version="0.1")),
+    "no name": ("ZC-07", lambda a: _first(a, "entry").pop("name")),
+    "box of three": ("SP-09", lambda a: a["spatial:bbox"].pop()),
+    "one dimension": ("SP-02", lambda a: a["spatial:dimensions"].pop()),
+    "code without authority": ("PJ-02", lambda a: a.update({"proj:code": a["proj:code"].replace(":", "")})),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_fault_in_an_official_example_is_one_finding_more(spec_dir: Path, fault: str) -> None:
+    rule, edit = FAULTS[fault]
+    broken = 0
+    for path in sorted((spec_dir / "examples").glob("*/v0.1/*.json")):
+        group = load(path)
+        if "layout" not in group.get("attributes", {}).get("multiscales", {}):
+            continue
+        nodes = completed(group)
+        before = {(found.rule, found.node, found.pointer) for found in check(stored(nodes), depth="metadata").findings}
+        nodes = completed(load(path))
+        try:
+            edit(nodes[""]["attributes"])
+        except (KeyError, IndexError):
+            continue
+        found = check(stored(nodes), depth="metadata").findings
+        new = [item for item in found if (item.rule, item.node, item.pointer) not in before]
+        assert [item.rule for item in new] == [rule], f"{path.name}: {[str(item) for item in new]}"
+        broken += 1
+    assert broken >= 2
