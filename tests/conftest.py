@@ -51,6 +51,12 @@ def keeps_handlers() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many moments there were at which builds died, of tests that have passed."""
     passed = terminalreporter.stats.get("passed", [])
