@@ -10,7 +10,7 @@ VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Two workers on two cores; --dist loadfile keeps the fixtures of a file in one worker.
-PYTEST_ARGS ?= -n 2 --dist loadfile -q
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder -q
 
 .PHONY: demo test lint bench bench-durability bench-tiles bench-check interop serve vendor clean
 
