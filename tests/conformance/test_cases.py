@@ -9,7 +9,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
 import pytest
@@ -89,9 +89,18 @@ def test_the_file_is_made_of_the_mutations(stores, tmp_path_factory: pytest.Temp
     known = {(case["store"], case["name"]): case for case in stored["cases"]}
     assert set(known) == {(case["store"], case["name"]) for case in made}
     for case in made:
-        assert {**case, "pointer": ANY} == known[case["store"], case["name"]]
+        assert outline({**case, "pointer": ANY}) == outline(known[case["store"], case["name"]])
     for name, store in good.items():
-        assert store["documents"] == stored["stores"][name]["documents"], name
+        assert outline(store["documents"]) == outline(stored["stores"][name]["documents"]), name
+
+
+def outline(value: Any) -> Any:
+    """Leave out WKT and PROJJSON, which versions of PROJ write differently."""
+    if isinstance(value, dict):
+        return {key: outline(item) for key, item in value.items()} if "$schema" not in value else "PROJJSON"
+    if isinstance(value, list):
+        return [outline(item) for item in value]
+    return value if not isinstance(value, str) or len(value) < 200 else "WKT"
 
 
 @pytest.mark.parametrize("name", cases.good_stores())
