@@ -8,7 +8,6 @@ which the manifest has been taken, as if another builder had written it, so that
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,7 @@ def put(source: Path, target: Path, seed: int, *, kinds: tuple[str, ...] = ()) -
     Parameters
     ----------
     source, target : Path
-        Folders; `target` is made anew. Objects that stay are linked, and replaced rather than written to.
+        Folders; `target` is made anew.
     seed : int
         Decides the kind and the place.
     kinds : tuple of str
@@ -66,7 +65,7 @@ def put(source: Path, target: Path, seed: int, *, kinds: tuple[str, ...] = ()) -
     for name in (names[index] for index in lot.permutation(len(names))):
         if target.exists():
             shutil.rmtree(target)
-        shutil.copytree(source, target, copy_function=os.link)
+        shutil.copytree(source, target)
         fault = KINDS[name](target, lot)
         if fault is not None:
             return Fault(name, *fault)
@@ -79,12 +78,6 @@ def _objects(folder: Path) -> list[Path]:
     )
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file, so that what it is linked to stays."""
-    path.unlink(missing_ok=True)
-    path.write_bytes(data)
-
-
 def _key(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder))
 
@@ -94,7 +87,7 @@ def _flip(folder: Path, lot: Generator) -> tuple[str, str]:
     data = bytearray(path.read_bytes())
     at, bit = int(lot.integers(len(data))), int(lot.integers(8))
     data[at] ^= 1 << bit
-    _write(path, bytes(data))
+    path.write_bytes(bytes(data))
     return _key(folder, path), f"bit {bit} of byte {at} is flipped"
 
 
@@ -102,7 +95,7 @@ def _cut(folder: Path, lot: Generator) -> tuple[str, str]:
     path = _one(lot, _objects(folder))
     data = path.read_bytes()
     kept = int(lot.integers(len(data)))
-    _write(path, data[:kept])
+    path.write_bytes(data[:kept])
     return _key(folder, path), f"{kept} of {len(data)} bytes are left"
 
 
@@ -118,8 +111,8 @@ def _swap(folder: Path, lot: Generator) -> tuple[str, str] | None:
     data = one.read_bytes(), other.read_bytes()
     if data[0] == data[1]:
         return None
-    _write(one, data[1])
-    _write(other, data[0])
+    one.write_bytes(data[1])
+    other.write_bytes(data[0])
     return _key(folder, one), f"swapped with {_key(folder, other)}"
 
 
@@ -127,7 +120,7 @@ def _add(folder: Path, lot: Generator) -> tuple[str, str]:
     path = _one(lot, _objects(folder))
     numbers = [part for part in path.relative_to(folder).parts if part.isdigit()]
     extra = path.with_name(str(int(numbers[-1]) + 1_000))
-    _write(extra, path.read_bytes())
+    extra.write_bytes(path.read_bytes())
     return _key(folder, extra), "an object too many"
 
 
@@ -136,7 +129,7 @@ def _edit(folder: Path, lot: Generator) -> tuple[str, str]:
     path = _one(lot, sorted(path for path in folder.rglob(DOCUMENT) if path.parent != folder))
     document = json.loads(path.read_text())
     where, what = _change(document, _one(lot, list(_leaves(document, ()))), lot)
-    _write(path, json.dumps(document).encode())
+    path.write_text(json.dumps(document))
     return _key(folder, path), f"{where}: {what}"
 
 
@@ -152,7 +145,7 @@ def _edit_root(folder: Path, lot: Generator) -> tuple[str, str]:
     ]
     found = [leaf for leaf in found if leaf[-1] not in _NAMES]
     where, what = _change(document, _one(lot, found), lot)
-    _write(path, json.dumps(document).encode())
+    path.write_text(json.dumps(document))
     return _key(folder, path), f"{where}: {what}"
 
 
@@ -223,9 +216,6 @@ def _pixels(
         cells = np.asarray(array[...])
         what = change(cells, _valid(folder, array, cells))
         if what is not None:
-            for path in (folder / array.path).rglob("*"):
-                if path.is_file() and path.name != DOCUMENT:
-                    path.unlink()  # zarr-python would write into what is linked
             array[...] = cells
             return array.path, what
     return None
@@ -246,7 +236,7 @@ def _forget_manifest(folder: Path) -> None:
     path = folder / DOCUMENT
     document = json.loads(path.read_text())
     document["attributes"].pop(manifest.ATTRIBUTE, None)
-    _write(path, json.dumps(document).encode())
+    path.write_text(json.dumps(document))
     shutil.rmtree(folder / ".build", ignore_errors=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,8 @@ def check(
     if own_documents is None:
         own_documents = depth != Depth.METADATA or not getattr(place, "is_remote", False)
     opened = CountedStore(place)
-    documents = reading.read(opened, only_consolidated=not own_documents)
+    with _uncollected():
+        documents = reading.read(opened, only_consolidated=not own_documents)
     context = Context(documents, opened, Depth(depth), Sample(seed, all_pixels))
     holders = {pyramid.node.path for pyramid in context.pyramids}  # also those that list their levels otherwise
     geospatial = sum(
@@ -106,7 +109,9 @@ def check(
         or (judged_by.judges_any_array and node.is_array)
         for node in documents.nodes.values()
     )
-    findings = _run(context, judged_by)
+    # What reads values makes garbage that has to go; rules on documents make none to speak of.
+    with _uncollected() if context.depth is Depth.METADATA else contextlib.nullcontext():
+        findings = _run(context, judged_by)
     drawing = draw.draw(context, with_preview=preview) if picture else None
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
@@ -128,6 +133,18 @@ def check(
         drawing=drawing,
         left_out=_left_out(rules_at(context.depth, judged_by)),
     )
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold the collector back, which would look at thousands of documents that all stay again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> tuple[Rule, ...]:
