@@ -109,16 +109,17 @@ def check(
         or (judged_by.judges_any_array and node.is_array)
         for node in documents.nodes.values()
     )
+    rules = rules_at(context.depth, judged_by)
     # What reads values makes garbage that has to go; rules on documents make none to speak of.
     with _uncollected() if context.depth is Depth.METADATA else contextlib.nullcontext():
-        findings = _run(context, judged_by)
+        findings = _run(context, judged_by, rules)
     drawing = draw.draw(context, with_preview=preview) if picture else None
     return Report(
         store=str(store) if isinstance(store, str | Path) else type(store).__name__,
         depth=context.depth,
         profile=profile,
         findings=tuple(sorted(findings, key=lambda finding: finding.node)),
-        ran=rules_at(context.depth, judged_by),
+        ran=rules,
         nodes=len(documents.nodes),
         documents=documents.documents,
         pyramids=len(context.pyramids),
@@ -131,7 +132,7 @@ def check(
         bytes_read=opened.bytes_read,
         inherited=_inherited(context),
         drawing=drawing,
-        left_out=_left_out(rules_at(context.depth, judged_by)),
+        left_out=_left_out(rules),
     )
 
 
@@ -158,15 +159,14 @@ def rules_at(depth: Depth, profile: Profile = profiles.PROFILES["geozarr"]) -> t
     return tuple(filter(profile.judges, (*metadata.RULES, *objects, *grids, *cells)))
 
 
-def _run(context: Context, profile: Profile) -> list[Finding]:
+def _run(context: Context, profile: Profile, rules: tuple[Rule, ...]) -> list[Finding]:
     """Run the rules in their order; the schemas speak after those on metadata, where these were silent."""
     findings: list[Finding] = []
-    rules = rules_at(context.depth, profile)
     first = [rule for rule in rules if rule.depth is Depth.METADATA]
     for rule in first:
         findings += _run_rule(context, rule, profile)
-    by_id = {rule.id: rule for rule in first} if not profile.rules else {}
-    for name, fault in schema.check_net(context) if by_id else ():
+    by_id = {rule.id: rule for rule in first}
+    for name, fault in schema.check_net(context) if not profile.rules else ():
         if name in by_id:
             findings += _judge(context, by_id[name], fault, profile)
     for rule in rules[len(first) :]:
@@ -203,7 +203,7 @@ def _judge(context: Context, rule: Rule, fault: Fault, profile: Profile) -> Iter
         found=shown(fault.found),
         expected=clipped(fault.expected),
         relies=tuple(clipped(_named(context, place)) for place in fault.relies[:_MOST_RELIED]),
-        patch=fault.patch or patch,
+        patch=patch,
     )
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from conformance.read_only import ReadOnlyStore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geozarr.stores import Found, Listed, Store
 
 
-class CountedStore:
+class CountedStore(ReadOnlyStore):
     """A store to read from, which counts requests and bytes.
 
     Parameters
     ----------
-    store : Store
+    base : Store
         What answers.
 
     Attributes
@@ -27,42 +29,26 @@ class CountedStore:
         Of objects.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, base: Store) -> None:
+        super().__init__(base)
         self.requests = 0
         self.bytes_read = 0
-
-    @property
-    def location(self) -> str:
-        """Where it is, for people."""
-        return self._store.location
 
     def get(
         self, key: str, *, first: int = 0, length: int | None = None, last: int | None = None, most: int | None = None
     ) -> Found | None:
         """Read an object, as the store does."""
         self.requests += 1
-        found = self._store.get(key, first=first, length=length, last=last, most=most)
+        found = super().get(key, first=first, length=length, last=last, most=most)
         self.bytes_read += 0 if found is None else len(found.data)
         return found
-
-    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
-        """Never write: a check changes nothing."""
-        raise AssertionError(f"a check writes nothing, {len(data)} bytes to {key} least of all (create={create})")
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
         """List the objects below a prefix."""
         self.requests += 1
-        return self._store.listed(prefix)
+        return super().listed(prefix)
 
     def children(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below a prefix."""
         self.requests += 1
-        return self._store.children(prefix)
-
-    def delete(self, key: str) -> None:
-        """Never delete: a check changes nothing."""
-        raise AssertionError(f"a check deletes nothing, {key} least of all")
-
-    def sync(self) -> None:
-        """Do nothing: nothing has been written."""
+        return super().children(prefix)

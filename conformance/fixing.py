@@ -17,21 +17,22 @@ from typing import TYPE_CHECKING, Any
 from conformance import json_patch, reading, zarr_v2
 from conformance.check import check
 from conformance.parsing import parse
+from conformance.read_only import ReadOnlyStore
 from conformance.report import Depth
 from conformance.tree import blocks
 from geozarr import manifest
 from geozarr import store as geozarr_store
-from geozarr.documents import DOCUMENT, reading_order
+from geozarr.documents import DOCUMENT, consolidate, reading_order
 from geozarr.errors import GeoZarrError, MetadataError, UnsupportedError
 from geozarr.store import encode_document, join
 from geozarr.stores import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from conformance.report import Finding, Report
     from conformance.tree import Node, Tree
-    from geozarr.stores import Listed, Store
+    from geozarr.stores import Store
 
 _ROUNDS = 12  # no store known takes more than four
 _BLOCK = "consolidated_metadata"
@@ -183,7 +184,7 @@ def write(store: Store, fix: Fix) -> None:
         geozarr_store.write_bytes(store, key, encode_document(fix.documents[key], node=key))
 
 
-class Overlay:
+class Overlay(ReadOnlyStore):
     """A store with some documents changed in memory.
 
     Parameters
@@ -198,13 +199,8 @@ class Overlay:
     """
 
     def __init__(self, base: Store) -> None:
-        self.base = base
+        super().__init__(base)
         self.changed: dict[str, dict[str, Any]] = {}
-
-    @property
-    def location(self) -> str:
-        """Where it is, for people."""
-        return self.base.location
 
     def document(self, key: str) -> dict[str, Any]:
         """Return a copy of a document, as it has been changed so far; empty where there is none."""
@@ -219,30 +215,15 @@ class Overlay:
     ) -> Found | None:
         """Read an object; a changed document whole."""
         if key not in self.changed:
-            return self.base.get(key, first=first, length=length, last=last, most=most)
+            return super().get(key, first=first, length=length, last=last, most=most)
         data = encode_document(self.changed[key], node=key)
         return Found(data, len(data)) if self.changed[key] else None
-
-    def put(self, key: str, data: bytes, *, create: bool = False) -> bool:
-        """Never write."""
-        raise AssertionError(f"a plan writes nothing, {len(data)} bytes to {key} least of all (create={create})")
-
-    def listed(self, prefix: str = "") -> Iterator[Listed]:
-        """List the objects below a prefix."""
-        return self.base.listed(prefix)
 
     def children(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below a prefix, those of new documents among them."""
         start = f"{prefix}/" if prefix else ""
         below = (key[len(start) :] for key in self.changed if key.startswith(start))
-        return sorted({*self.base.children(prefix), *(key.partition("/")[0] for key in below if "/" in key)})
-
-    def delete(self, key: str) -> None:
-        """Never delete."""
-        raise AssertionError(f"a plan deletes nothing, {key} least of all")
-
-    def sync(self) -> None:
-        """Do nothing: nothing has been written."""
+        return sorted({*super().children(prefix), *(key.partition("/")[0] for key in below if "/" in key)})
 
 
 def _apply(overlay: Overlay, tree: Tree, finding: Finding) -> bool:
@@ -294,8 +275,7 @@ def _with_copies(overlay: Overlay, tree: Tree, group: Node) -> dict[str, Any]:
             entries[relative] = copies[relative]  # all that is left of it
     is_known = set(entries) <= set(copies)
     order = [path for path in copies if path in entries] if is_known else reading_order(entries)
-    metadata = {path: entries[path] for path in order}
-    return {**document, _BLOCK: {"kind": "inline", "must_understand": False, "metadata": metadata}}
+    return consolidate(document, {path: entries[path] for path in order})
 
 
 def _metadata_v2(overlay: Overlay, tree: Tree, group: Node) -> dict[str, Any]:

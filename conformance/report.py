@@ -123,8 +123,6 @@ class Fault:
         True where the value at `pointer` itself is still good to judge by.
     is_of_cells : bool
         True where what the node holds is wrong, not its document: parts of that may have been reported.
-    patch : tuple of Change
-        What would mend it, where that follows from the document.
     """
 
     node: str
@@ -137,7 +135,6 @@ class Fault:
     voids: tuple[Place, ...] = ()
     keeps: bool = False
     is_of_cells: bool = False
-    patch: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

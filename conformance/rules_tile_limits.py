@@ -50,11 +50,11 @@ def check_limits(context: Context) -> Iterator[Fault]:
         all_ids = tuple(tile_set.place(matrix, "id") for matrix in tile_set.matrices)
         assets = {(layouts.asset_of(item) or "").rpartition("/")[2] for item in pyramid.items}
         seen: set[str] = set()
-        found_limits = (tile_matrices.limits_of(name, item) for name, item in tile_matrices.limits_items(pyramid))
-        often = Counter(limits.matrix for limits in found_limits if limits is not None)
-        for name, item in tile_matrices.limits_items(pyramid):
+        items = tile_matrices.limits_items(pyramid)
+        parsed = [tile_matrices.limits_of(name, item) for name, item in items]
+        often = Counter(limits.matrix for limits in parsed if limits is not None)
+        for (name, item), limits in zip(items, parsed, strict=True):
             pointer = tile_matrices.limits_pointer(pyramid, name)
-            limits = tile_matrices.limits_of(name, item)
             if limits is None:
                 expected = "tileMatrix and whole numbers minTileRow <= maxTileRow, minTileCol <= maxTileCol"
                 yield Fault(node, pointer, "limits are malformed", item, expected)

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Any
 
 from conformance import json_patch
-from geozarr.documents import DOCUMENT, reading_order
+from geozarr.documents import DOCUMENT, consolidate, reading_order
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,4 @@ def _consolidate(documents: dict[str, Any], holders: list[str]) -> None:
         below = [key for key in own if key.startswith(prefix) and key != prefix + DOCUMENT]
         paths = reading_order(key[len(prefix) :].removesuffix(f"/{DOCUMENT}") for key in below)
         copies = {path: copy.deepcopy(own[f"{prefix}{path}/{DOCUMENT}"]) for path in paths}
-        group["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": copies}
+        documents[prefix + DOCUMENT] = consolidate(group, copies)

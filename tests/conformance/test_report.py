@@ -8,19 +8,7 @@ import pytest
 
 from conformance import Depth, Finding, Report, Rule, Severity
 from conformance.report import Change, format_pointer, shown
-
-
-def finding(severity: Severity = Severity.ERROR, **changes: str) -> Finding:
-    fields = {
-        "rule": "SP-05",
-        "clause": "spatial v0.1",
-        "node": "/1",
-        "pointer": "/attributes/spatial:transform",
-        "message": "the transform is malformed",
-        "found": "[1]",
-        "expected": "six numbers",
-    }
-    return Finding(severity=severity, **{**fields, **changes})
+from written_reports import finding
 
 
 def report(*findings: Finding, geospatial: int = 3) -> Report:
