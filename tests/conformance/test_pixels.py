@@ -137,6 +137,23 @@ def test_packed_values_masks_and_leading_axes_are_looked_at(stores: Any) -> None
         assert report.cells > 0
 
 
+def test_cells_that_a_mask_leaves_out_do_not_count(tmp_path: Path) -> None:
+    values, alpha = noise(shape=(64, 64)), np.full((64, 64), 255, "uint8")
+    alpha[:5, :7] = 0
+    alpha[20, 21] = 0
+    values[alpha == 0] = 9999
+    layout = levels.from_halving(grid((64, 64)), count=2, resampling_method="average")
+    masked = Variable(values, attributes={"ancillary_variables": "alpha"})
+    mask = Variable(alpha, attributes={"color_interpretation": "alpha"})
+    path = write_pyramid(tmp_path / "x", layout, {"gray": masked, "alpha": mask}, chunk=32)
+    right, valid = reference.aggregate(values, alpha != 0, 2, "average")
+    cells(path, 1, "gray")[...] = np.where(valid, np.rint(right), 0).astype("int16")
+    report = wholly(path)
+    assert report.findings == (), report.to_text()
+    cells(path, 1, "gray")[10, 10] += 100  # the window of the one cell that is left out
+    assert_wrong(wholly(path), "/1/gray", "row 10, column 10")
+
+
 # What is wrong is found, once, where it is.
 
 
@@ -334,6 +351,10 @@ def test_the_last_corner_is_always_looked_at(tmp_path: Path) -> None:
     cells(path, 1)[-1, -1] = 9999
     for seed in range(3):
         assert_wrong(check(path, depth="pixels", seed=seed), "/1/v", "row 449, column 449")
+    wide = native(tmp_path / "wide", noise(shape=(200, 900)), count=2)
+    cells(wide, 1)[-1, -1] = 9999
+    for seed in range(3):
+        assert_wrong(check(wide, depth="pixels", seed=seed), "/1/v", "row 99, column 449")
 
 
 # The parts.
