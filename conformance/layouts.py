@@ -18,6 +18,8 @@ from geozarr.conventions.multiscales import ASSET, KEY
 from geozarr.store import join
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conformance.context import Context
     from conformance.report import Place, Pointer
     from conformance.tree import Tree
@@ -147,15 +149,16 @@ def of_group(group: Node) -> Pyramid | None:
 
 def is_draft(attributes: dict[str, Any]) -> bool:
     """Tell whether levels are listed as in the drafts of 2025, by `path`, and v0.1 is not claimed either (GZ-24)."""
+    entries = attributes.get(registration.KEY)
+    if isinstance(entries, list) and any(
+        isinstance(entry, dict) and entry.get("uuid") == registration.MULTISCALES.uuid for entry in entries
+    ):
+        return False
     document = attributes.get(KEY)
     layout = document.get("layout") if isinstance(document, dict) else None
-    entries = attributes.get(registration.KEY)
-    is_claimed = isinstance(entries, list) and any(
-        isinstance(entry, dict) and entry.get("uuid") == registration.MULTISCALES.uuid for entry in entries
-    )
     items = layout if isinstance(layout, list) else []
     by_path = [isinstance(item, dict) and _path_of_draft(item) and "asset" not in item for item in items]
-    return bool(by_path) and all(by_path) and not is_claimed
+    return bool(by_path) and all(by_path)
 
 
 def _path_of_draft(item: dict[str, Any]) -> str:
@@ -211,9 +214,12 @@ def asset_of(item: Item, key: str = "asset") -> str | None:
     return path if isinstance(path, str) and ASSET.match(path) else None
 
 
-def levels(context: Context, pyramid: Pyramid) -> list[Level]:
+def levels(context: Context, pyramid: Pyramid) -> tuple[Level, ...]:
     """Levels of a pyramid whose asset is good and exists, in the order of the layout."""
-    found = []
+    return context.once("layout", pyramid.node.path, lambda: tuple(_find_levels(context, pyramid)))
+
+
+def _find_levels(context: Context, pyramid: Pyramid) -> Iterator[Level]:
     for item in pyramid.items:
         asset = asset_of(item)
         if asset is None or context.is_void(pyramid.node.path, *item.pointer("asset")):
@@ -227,5 +233,4 @@ def levels(context: Context, pyramid: Pyramid) -> list[Level]:
             arrays = context.tree.child_arrays(node.path)
             children = context.tree.children(node.path)
             names = frozenset(child.name for child in children if child.is_array or not child.is_known)
-        found.append(Level(pyramid, item, asset, node, arrays, names))
-    return found
+        yield Level(pyramid, item, asset, node, arrays, names)

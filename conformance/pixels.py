@@ -1,4 +1,4 @@
-"""Pixels of arrays: windows of values, and which of them are valid, read through zarr-python.
+"""Pixels of arrays: windows of values, and which of them are valid.
 
 Whatever a document declares, an array is opened only where its chunks are small and coded by codecs of a fixed list.
 Objects of which something has been found already are left out: their cells are unknown.
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conformance import samples, values
-from geozarr.errors import ChunkReadError
+from geozarr.errors import ChunkReadError, GeoZarrError
 from geozarr.store import join
 from geozarr.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import zarr
     from numpy.typing import NDArray
 
+    from conformance.arrays import ArrayReader
     from conformance.context import Context
     from conformance.tree import Node
 
@@ -54,7 +54,7 @@ class Raster:
     ----------
     node : Node
         The array.
-    array : zarr.Array
+    array : ArrayReader
         To read it by.
     axes : tuple of (int, int)
         Positions of the row and the column axis.
@@ -67,18 +67,18 @@ class Raster:
     """
 
     node: Node
-    array: zarr.Array[Any]
+    array: ArrayReader
     axes: tuple[int, int]
     missing: tuple[Any, ...]
     scale: float = 1.0
     offset: float = 0.0
     mask: Raster | None = None
-    _unreadable: dict[tuple[int, ...], str] = field(default_factory=dict, repr=False)
+    _unreadable: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of what is stored."""
-        return np.dtype(self.array.dtype)
+        return self.array.dtype
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class Raster:
     @property
     def unreadable(self) -> dict[str, str]:
         """Chunks that could not be read so far, and why."""
-        return {self.array.metadata.encode_chunk_key(index): why for index, why in self._unreadable.items()}
+        return {key.removeprefix(f"{self.node.path}/"): why for key, why in self._unreadable.items()}
 
     def read(self, context: Context, window: Window, lead: tuple[int, ...]) -> Cells:
         """Read a window, which may reach beyond the raster.
@@ -142,7 +142,7 @@ class Raster:
         if not any(self._is_damaged(context, index) for index, _ in objects):
             try:
                 return [(window, self._values(window, lead))]
-            except samples.UNREADABLE:
+            except GeoZarrError:
                 pass  # one of them is: which, is found below
         parts: list[tuple[Window, NDArray[Any] | None]] = []
         for index, part in objects:
@@ -150,14 +150,14 @@ class Raster:
             if not self._is_damaged(context, index):
                 try:
                     found = self._values(part, lead)
-                except samples.UNREADABLE as error:
-                    self._unreadable[index] = type(error).__name__
+                except GeoZarrError as error:
+                    self._unreadable[self.array.key(index)] = type(error).__name__
             parts.append((part, found))
         return parts
 
     def _objects(self, window: Window, lead: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Window]]:
         """List the stored objects that a window meets, each with the part of the window that lies in it."""
-        sides = self.array.shards or self.array.chunks
+        sides = self.array.objects
         height, width = sides[self.axes[0]], sides[self.axes[1]]
         others = iter(lead)
         index = [0 if axis in self.axes else next(others) // side for axis, side in enumerate(sides)]
@@ -168,15 +168,20 @@ class Raster:
             yield tuple(index), window.intersect(Window(row * height, col * width, height, width))
 
     def _is_damaged(self, context: Context, index: tuple[int, ...]) -> bool:
-        key = join(self.node.path, self.array.metadata.encode_chunk_key(index))
-        return index in self._unreadable or context.has_findings(key, "GP")
+        key = self.array.key(index)
+        return key in self._unreadable or context.has_findings(key, "GP")
 
     def _values(self, window: Window, lead: tuple[int, ...]) -> NDArray[Any]:
         others = iter(lead)
-        place: list[Any] = [0 if axis in self.axes else next(others) for axis in range(len(self.array.shape))]
-        place[self.axes[0]], place[self.axes[1]] = window.slices
-        found = np.asarray(self.array[tuple(place)])
+        place = [range(0) if axis in self.axes else _one(next(others)) for axis in range(len(self.array.shape))]
+        place[self.axes[0]] = range(window.row, window.row_stop)
+        place[self.axes[1]] = range(window.col, window.col_stop)
+        found = self.array.read(tuple(place)).squeeze(tuple(set(range(len(place))) - set(self.axes)))
         return found if self.axes[0] < self.axes[1] else found.T
+
+
+def _one(index: int) -> range:
+    return range(index, index + 1)
 
 
 def raster(context: Context, node: Node) -> Raster | None:

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from conformance import pixels, samples, sites
+from conformance import pixels, sites
 from conformance.drawing import Preview
 from conformance.formats.escaping import cut
+from geozarr.errors import GeoZarrError
 from geozarr.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from conformance.context import Context
@@ -35,7 +38,7 @@ _RGB = ("red", "green", "blue")
 _STRETCH = (2.0, 98.0)  # percentiles of the valid values that become black and white
 
 
-def of_pyramid(context: Context, levels: list[Level]) -> tuple[Preview | None, str]:
+def of_pyramid(context: Context, levels: Sequence[Level]) -> tuple[Preview | None, str]:
     """Picture the pixels of a pyramid.
 
     Parameters
@@ -65,7 +68,7 @@ def of_pyramid(context: Context, levels: list[Level]) -> tuple[Preview | None, s
         return None, "There is no preview: the chunks of the coarsest levels are too large, or too many."
     try:
         return _picture(context, level, bands)
-    except (*samples.UNREADABLE, MemoryError) as error:
+    except (GeoZarrError, MemoryError) as error:
         return None, f"There is no preview: level {cut(level.asset, 80)} cannot be read ({type(error).__name__})."
 
 
@@ -89,7 +92,7 @@ def png(rgba: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _found(context: Context, levels: list[Level]) -> tuple[Level, list[Raster]] | None:
+def _found(context: Context, levels: Sequence[Level]) -> tuple[Level, list[Raster]] | None:
     """Open the coarsest level that shows something; else, of those that are too coarse, the finest."""
     sides = [(_side(context, level), level) for level in levels]
     small = sorted((item for item in sides if 0 < item[0] <= MOST_SIDE), key=lambda item: item[0])

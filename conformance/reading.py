@@ -5,6 +5,7 @@ Where the store has no lists, or its consolidated metadata are to do, the nodes 
 
 from __future__ import annotations
 
+import marshal
 from typing import TYPE_CHECKING, Any
 
 from conformance import zarr_v2
@@ -110,16 +111,16 @@ def _walk(store: Store, root: Node) -> tuple[dict[str, Node], bool]:
 def _share(nodes: dict[str, Node], node: Node) -> None:
     """Keep a document and its consolidated copies once where they are the same: most of them are.
 
-    `repr` tells 1 from 1.0 and from true, which `==` does not.
+    `marshal` tells 1 from 1.0 and from true, which `==` does not; its version 2 writes equal objects alike.
     """
-    text = repr(node.document)
+    written = marshal.dumps(node.document, 2)
     above = node.path
     while above:
         above = above.rpartition("/")[0]
         block = nodes[above].document.get("consolidated_metadata")
         copies = block.get("metadata") if isinstance(block, dict) else None
         relative = node.path[len(above) :].lstrip("/")
-        if isinstance(copies, dict) and relative in copies and repr(copies[relative]) == text:
+        if isinstance(copies, dict) and relative in copies and marshal.dumps(copies[relative], 2) == written:
             copies[relative] = node.document
 
 

@@ -1,7 +1,7 @@
-"""Values of coordinate variables: the two ends and the middle, read through zarr-python.
+"""Values of coordinate variables: the two ends and the middle.
 
 A store may declare anything, so nothing is opened before its shape, chunk and codecs have been looked at: a chunk of
-at most 64 MiB, coded by codecs of a fixed list. No document is changed, and no fill value is made up.
+at most 64 MiB, coded by codecs of a fixed list. No fill value is made up.
 """
 
 from __future__ import annotations
@@ -9,38 +9,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-import zarr.errors
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
-from zarr.abc.store import Store as ZarrStore
-
 from conformance import values
+from conformance.arrays import ArrayReader
+from geozarr.codecs import MAX_CHUNK
 from geozarr.errors import ChunkReadError, GeoZarrError
+from geozarr.stored_array import read_stored_array
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
+    import numpy as np
 
     from conformance.context import Context
     from conformance.tree import Node
-    from geozarr.store import Store
 
-_MAX_CHUNK = 64 * 2**20  # bytes; the longest coordinate known has 8 MB
 _CODECS = ("bytes", "blosc", "crc32c", "gzip", "zstd", "sharding_indexed")
-# What zarr-python, numcodecs and a store raise for a document or a chunk that cannot be decoded.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    RuntimeError,
-    OSError,
-    GeoZarrError,
-    zarr.errors.BaseZarrError,
-)
 
 
 def positions(size: int) -> tuple[int, ...]:
@@ -75,96 +56,39 @@ def read(context: Context, variable: Node) -> tuple[float, ...] | None:
     if array is None or shape is None:
         return None
     try:
-        found = [np.asarray(array[index], dtype=np.float64).item() for index in positions(shape[0])]
-    except UNREADABLE as error:
+        found = [float(array.read((range(index, index + 1),))[0]) for index in positions(shape[0])]
+    except GeoZarrError as error:
         raise ChunkReadError(variable.path, "0", f"cannot be decoded: {type(error).__name__}") from error
     return tuple(found)
 
 
-def opened(context: Context, array: Node) -> zarr.Array[Any] | None:
+def opened(context: Context, array: Node) -> ArrayReader | None:
     """Open an array; None where its document is not whole, or says what is dangerous to obey.
 
     Raises
     ------
     ChunkReadError
-        If zarr-python refuses the document.
+        If the document says what cannot be obeyed.
     """
-    if not _is_readable(context, array):
+    shape = context.shape(array)
+    dtype = context.member(array, "data_type", values.dtype)
+    if shape is None or dtype is None or not _is_readable(context, array, dtype):
         return None
     try:
-        return zarr.open_array(_Readable(context.store), path=array.path, mode="r", zarr_format=array.version)
-    except UNREADABLE as error:
+        return ArrayReader(read_stored_array(array.document, array.path, shape, dtype), context.store)
+    except GeoZarrError as error:
         raise ChunkReadError(array.path, "", f"cannot be opened: {type(error).__name__}") from error
 
 
-class _Readable(ZarrStore):
-    """A store for zarr-python to read from, on the thread that asks.
-
-    zarr-python's own adapter of obstore gets its answers from threads of obstore's. One that is still telling Python's
-    event loop so when the interpreter ends aborts the process (seen in 2 of 100 checks on a busy machine).
-    """
-
-    supports_writes = supports_deletes = supports_listing = False
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(read_only=True)
-        self._store = store
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Readable) and self._store is other._store
-
-    __hash__ = None  # type: ignore[assignment] # as that of its base
-
-    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        if byte_range is None:
-            found = self._store.get(key, most=_MAX_CHUNK)
-        elif isinstance(byte_range, RangeByteRequest):
-            length = byte_range.end - byte_range.start
-            found = self._store.get(key, first=byte_range.start, length=length, most=_MAX_CHUNK)
-        elif isinstance(byte_range, SuffixByteRequest):
-            found = self._store.get(key, last=byte_range.suffix, most=_MAX_CHUNK)
-        else:
-            found = self._store.get(key, first=byte_range.offset, most=_MAX_CHUNK)
-        return None if found is None else prototype.buffer.from_bytes(found.data)
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        return [await self.get(key, prototype, wanted) for key, wanted in key_ranges]
-
-    async def exists(self, key: str) -> bool:
-        return self._store.get(key, length=1) is not None
-
-    async def set(self, key: str, value: Buffer) -> None:
-        raise NotImplementedError
-
-    async def delete(self, key: str) -> None:
-        raise NotImplementedError
-
-    async def list(self) -> AsyncIterator[str]:
-        raise NotImplementedError
-        yield ""
-
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError
-        yield prefix
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError
-        yield prefix
-
-
-def _is_readable(context: Context, variable: Node) -> bool:
+def _is_readable(context: Context, variable: Node, dtype: np.dtype[Any]) -> bool:
     """Tell whether a variable's own document is whole, and says nothing that is dangerous to obey."""
-    shape = context.shape(variable)
-    dtype = context.member(variable, "data_type", values.dtype)
     chunk = context.member(variable, "chunk_grid", values.chunk_shape)
     codecs = context.member(variable, "codecs", lambda found: found if isinstance(found, list) else None)
-    if variable.fault or shape is None or dtype is None or chunk is None or codecs is None:
+    if variable.fault or chunk is None or codecs is None:
         return False
     if context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is None:
         return False
-    return math.prod(chunk) * dtype.itemsize <= _MAX_CHUNK and _are_known(codecs, 2)
+    return math.prod(chunk) * dtype.itemsize <= MAX_CHUNK and _are_known(codecs, 2)
 
 
 def _are_known(codecs: Any, depth: int) -> bool:

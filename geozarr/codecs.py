@@ -35,6 +35,7 @@ STORED_SLACK = 64 * 2**10  # bytes that a stored chunk may have above 9/8 of its
 ABSENT = 2**64 - 1  # offset and length of a chunk that a shard does not hold (sharding_indexed v1.0)
 
 _CRC32C = "crc32c"
+_MAX_MEMBERS = 16  # of a gzip stream (RFC 1952, 2.2); each costs a copy of what follows it
 _CRC_BYTES = 4
 # The crc32c of any bytes followed by their own crc32c, little-endian: what a division without remainder leaves.
 _CRC_RESIDUE = 0x48674BC7
@@ -356,16 +357,25 @@ def _zstd_content_size(data: Data) -> int | None:
 
 def _unpack_gzip(data: Data, most: int, target: memoryview | None) -> Data:
     size = most if target is None else len(target)
-    decoder = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        # gzip states its size only at the end, and only modulo 2**32: the decoder is stopped one byte too late.
-        unpacked = decoder.decompress(data, size + 1)
-    except zlib.error as error:
-        raise DamagedChunkError("is no gzip stream") from error
-    _require_size("gzip", len(unpacked), most, target)
-    if not decoder.eof or decoder.unused_data:
-        raise DamagedChunkError("is a gzip stream that is cut or followed by more")
-    return unpacked
+    parts: list[bytes] = []
+    unpacked, left = 0, data
+    while not parts or left:
+        if len(parts) == _MAX_MEMBERS:
+            raise DamagedChunkError(f"has more after {_MAX_MEMBERS} members of a gzip stream")
+        decoder = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            # gzip states its size only at the end, and only modulo 2**32: the decoder is stopped one byte too late.
+            parts.append(decoder.decompress(left, size - unpacked + 1))
+        except zlib.error as error:
+            raise DamagedChunkError("has bytes that are no gzip stream") from error
+        unpacked += len(parts[-1])
+        if unpacked > size:
+            break
+        if not decoder.eof:
+            raise DamagedChunkError("is a gzip stream that is cut")
+        left = decoder.unused_data
+    _require_size("gzip", unpacked, most, target)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _room(codec: str, unpacked: int, most: int, target: memoryview | None) -> memoryview:

@@ -10,7 +10,8 @@ from affine import Affine
 
 from geozarr import crs, levels
 from geozarr.grid import Grid
-from tiler.pyramid import Pyramid, Statistics, StoredArray, Variable
+from geozarr.stored_array import StoredArray
+from tiler.pyramid import Pyramid, Statistics, Variable
 
 if TYPE_CHECKING:
     from geozarr import Levels

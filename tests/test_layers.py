@@ -21,8 +21,8 @@ GEOZARR_LAYERS = (
     ("geozarr.files",),
     ("geozarr.stores",),
     ("geozarr.icechunk_store", "geozarr.zip_store"),
-    ("geozarr.store",),
-    ("geozarr.manifest",),
+    ("geozarr.store", "geozarr.shards"),
+    ("geozarr.manifest", "geozarr.stored_array"),
 )
 AT_THE_EDGE = ("cli.py", "app.py", "settings.py", "targets.py", "processes.py")
 

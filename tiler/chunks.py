@@ -8,16 +8,16 @@ zeros.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from geozarr import manifest
-from geozarr.codecs import ABSENT, DamagedChunkError
-from geozarr.errors import ChunkReadError, LimitError
+from geozarr import manifest, shards
+from geozarr.codecs import DamagedChunkError
+from geozarr.errors import ChunkReadError
 from geozarr.manifest import Manifest
+from geozarr.shards import Shard
 from geozarr.store import open_store
 from geozarr.window import Window
 from tiler import meter
@@ -31,25 +31,9 @@ if TYPE_CHECKING:
     from geozarr.codecs import ShardIndex
     from geozarr.manifest import Reference
     from geozarr.store import StoreLike
-    from tiler.pyramid import StoredArray
+    from geozarr.stored_array import StoredArray
 
 _ENTRY_BYTES = 256  # what an entry of the cache costs beside its values: key, array header, list node
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Index of a stored shard.
-
-    Parameters
-    ----------
-    entries : ndarray of uint64, shape (*chunks along each axis, 2)
-        Offset and length in bytes.
-    size : int
-        Size of the shard in bytes.
-    """
-
-    entries: NDArray[np.uint64]
-    size: int
 
 
 Cached: TypeAlias = "NDArray[Any] | Shard | None"
@@ -155,20 +139,10 @@ class ChunkReader:
             self._require_empty(array, object_index, name)
             return None
         inner = tuple(i % count for i, count in zip(index, layout.shape, strict=True))
-        offset, length = (int(number) for number in shard.entries[inner])
-        if offset == ABSENT and length == ABSENT:
-            return None
-        most = array.storage.chain.most_stored_bytes
-        if length > most:
-            raise LimitError("stored chunk in bytes", allowed=most, found=length)
-        if offset + length > shard.size:
-            cause = DamagedChunkError(f"bytes {offset} to {offset + length} of a shard of {shard.size} bytes")
-            raise ChunkReadError(f"/{array.path}", name, "lies beyond its shard") from cause
-        found = self._store.get(key, first=offset, length=length, most=length)
-        if found is None or len(found.data) != length:
-            cause = DamagedChunkError(f"{0 if found is None else len(found.data)} of {length} bytes")
-            raise ChunkReadError(f"/{array.path}", name, "is shorter than the index of its shard says") from cause
-        return found.data
+        try:
+            return shards.read_chunk(self._store, key, shard, inner, array.storage.chain.most_stored_bytes)
+        except DamagedChunkError as error:
+            raise ChunkReadError(f"/{array.path}", name, str(error)) from error
 
     def prepare(self) -> None:
         """Read the head of the manifest now, rather than with the first chunk; raises as reading a manifest does."""
@@ -193,13 +167,8 @@ class ChunkReader:
             manifest.check(data, entry, array=f"/{array.path}", chunk=name)
 
     def _load_index(self, array: StoredArray, key: str, layout: ShardIndex, name: str) -> Shard | None:
-        size = layout.stored_bytes
-        where = {"last": size} if layout.at_end else {"length": size}
-        found = self._store.get(key, **where, most=size)
-        if found is None:
-            return None
         try:
-            return Shard(layout.decode(found.data), found.size)
+            return shards.read_index(self._store, key, layout)
         except DamagedChunkError as error:
             raise ChunkReadError(f"/{array.path}", name, str(error)) from error
 

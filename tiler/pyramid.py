@@ -24,7 +24,6 @@ import numpy as np
 from geozarr import cf, documents
 from geozarr import levels as levels_module
 from geozarr import store as store_module
-from geozarr.codecs import Storage, read_storage
 from geozarr.conventions import multiscales
 from geozarr.errors import (
     GridMismatchError,
@@ -37,6 +36,7 @@ from geozarr.errors import (
 )
 from geozarr.grid import Bounds
 from geozarr.manifest import reference_of
+from geozarr.stored_array import StoredArray, read_stored_array
 from tiler.dimensions import MAX_LABELS, CoordinateAttributes, listed
 
 if TYPE_CHECKING:
@@ -77,38 +77,6 @@ class Statistics:
     maximum: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """A variable at one level.
-
-    Parameters
-    ----------
-    path : str
-        Its path in the store.
-    shape : tuple of int
-        Cells; rows and columns come last.
-    storage : Storage
-        Chunks, shards and codecs.
-    separator : str
-        Between the numbers of a chunk key.
-    prefix : str
-        "c" and the separator in Zarr's default encoding of chunk keys, nothing in the older one.
-    fill_value : numpy scalar
-        Value of cells that no chunk holds.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    storage: Storage
-    separator: str
-    prefix: str
-    fill_value: Any
-
-    def object_key(self, index: tuple[int, ...]) -> str:
-        """Key of a stored object, by its position in the grid of objects (Zarr core v3, chunk key encoding)."""
-        return f"{self.path}/{self.prefix}{self.separator.join(map(str, index))}"
 
 
 @dataclass(frozen=True)
@@ -631,24 +599,7 @@ def _array(document: dict[str, Any], level: Level, levels: Levels, name: str, dt
         raise UnsupportedError(f"axes {dimensions} of {node}", f"the last two are {levels.dimensions}")
     if shape[-2:] != level.grid.shape:
         raise GridMismatchError(f"shape of {node}", found=shape[-2:], expected=level.grid.shape)
-    return _stored(document, f"{level.asset}/{name}", shape, dtype)
-
-
-def _stored(document: dict[str, Any], path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
-    """Read how an array is stored."""
-    node = f"/{path}"
-    object_shape = documents.object_shape_of(document, rank=len(shape), node=node)
-    storage = read_storage(document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node)
-    if document.get("storage_transformers"):
-        raise UnsupportedError(f"storage transformers of {node}", "chunks are stored as their codecs wrote them")
-    separator, prefix = documents.key_encoding_of(document, node=node)
-    value = document.get("fill_value")
-    if dtype.kind == "U":
-        fill = dtype.type(value if isinstance(value, str) else "")
-    else:
-        # null is not of the specification, but GDAL writes it for data without a nodata value; it stands for zero.
-        fill = dtype.type(0) if value is None else cf.decode_fill_value(value, dtype, node=node)
-    return StoredArray(path, shape, storage, separator, prefix, fill)
+    return read_stored_array(document, f"{level.asset}/{name}", shape, dtype)
 
 
 def _coordinates(tree: Tree, levels: Levels, variables: tuple[Variable, ...]) -> tuple[Coordinate, ...]:
@@ -678,7 +629,7 @@ def _coordinate(tree: Tree, asset: str, name: str, size: int) -> Coordinate | No
             continue
         try:
             dtype = _coordinate_dtype(document, node=f"/{path}")
-            array = _stored(document, path, (size,), dtype)
+            array = read_stored_array(document, path, (size,), dtype)
         except (MetadataError, UnsupportedError, LimitError):
             return None
         if -(-size // array.storage.chunk_shape[0]) > MAX_COORDINATE_CHUNKS or size * dtype.itemsize > MAX_COORDINATE:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     from geozarr import CRS, Grid, Levels
     from geozarr.store import StoreLike
+    from geozarr.stored_array import StoredArray
     from tiler.chunks import Cached
     from tiler.dimensions import Dimension, Selector
     from tiler.footprint import Patch
-    from tiler.pyramid import Pyramid, StoredArray
+    from tiler.pyramid import Pyramid
     from tiler.select import Strategy, Tileset, Warp
 
 _COORDINATE_READERS = 8  # threads for a coordinate of many chunks, which are small and far from each other

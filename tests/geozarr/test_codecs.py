@@ -170,6 +170,17 @@ def test_what_follows_a_frame_is_damage(packer: str) -> None:
         chain(packer).decode(PACKED[(packer,)] + b"x")
 
 
+def test_a_gzip_stream_may_have_members_but_not_without_end() -> None:
+    """RFC 1952, 2.2, and what pigz and bgzip write."""
+    parts = [gzip.compress(RAW[start : start + 4096]) for start in range(0, len(RAW), 4096)]
+    few = [gzip.compress(RAW[:10]), gzip.compress(b""), gzip.compress(RAW[10:])]
+    np.testing.assert_array_equal(chain("gzip").decode(b"".join(few)), chain("gzip").decode(gzip.compress(RAW)))
+    with pytest.raises(DamagedChunkError):
+        chain("gzip").decode(gzip.compress(RAW) + gzip.compress(b"") * 16)
+    with pytest.raises(DamagedChunkError):
+        chain("gzip").decode(b"".join(parts)[:-1])
+
+
 def test_zlib_is_not_gzip() -> None:
     with pytest.raises(DamagedChunkError):
         chain("gzip").decode(zlib.compress(RAW))

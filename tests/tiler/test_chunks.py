@@ -18,7 +18,7 @@ from tiler.pyramid import open_pyramid
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiler.pyramid import StoredArray
+    from geozarr.stored_array import StoredArray
 
 INDEX_BYTES = 2 * 2 * 16 + 4  # of the shards of 2 x 2 chunks that the `sharded` pyramid has
 
