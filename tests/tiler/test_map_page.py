@@ -313,10 +313,13 @@ class Browser:
         self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **event})
 
     def click_at(self, pixel: tuple[float, float]) -> None:
+        self.mouse("mousePressed", pixel)
+        self.mouse("mouseReleased", pixel)
+
+    def mouse(self, kind: str, pixel: tuple[float, float]) -> None:
         x, y = (round(value) for value in pixel)
-        for kind in ("mousePressed", "mouseReleased"):
-            event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
-            self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+        event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
 
     def picture(self) -> np.ndarray:
         """Red, green and blue of each pixel."""
@@ -612,6 +615,35 @@ def test_a_click_counts_though_the_picture_changes_meanwhile(browser: Browser, s
     row, col = cells(at.scene)[1]
     browser.click_at(at.pixel(row, col))
     browser.wait_for_text("#reading b", f"^{int(blocks(at.scene.grid.shape)[row, col])} K$")
+
+
+@needs_browser
+def test_a_click_counts_though_the_picture_changes_under_it(browser: Browser, scenes: dict[str, Scene]) -> None:
+    at = shown(scenes, "labelled", query=f"variable=warmth&rescale=0,255&sel=time=exact::{LABELS[2]}")
+    browser.open(at.path)
+    row, col = cells(at.scene)[0]
+    browser.mouse("mousePressed", at.pixel(row, col))
+    browser.click("#steps .next")
+    browser.wait_for_text("#steps output", LABELS[3])
+    browser.driver.execute_script(
+        "document.querySelectorAll('#map canvas').forEach((e) => e.replaceWith(e.cloneNode()))"
+    )
+    browser.mouse("mouseReleased", at.pixel(row, col))
+    browser.wait_for_text("#reading b", f"^{blocks(at.scene.grid.shape, 3)[row, col]} K$")
+
+
+@needs_browser
+def test_a_drag_moves_the_map_and_reads_nothing(browser: Browser, scenes: dict[str, Scene]) -> None:
+    at = shown(scenes, "utm")
+    browser.open(at.path)
+    x, y = at.pixel(*cells(at.scene)[0])
+    browser.mouse("mousePressed", (x, y))
+    for step in range(1, 5):
+        browser.mouse("mouseMoved", (x + 10 * step, y))
+    browser.mouse("mouseReleased", (x + 40, y))
+    browser.settle()
+    time.sleep(0.4)  # longer than a click waits for a second one
+    assert not browser.driver.execute_script("return document.querySelector('#reading').checkVisibility()")
 
 
 @needs_browser

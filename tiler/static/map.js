@@ -26,6 +26,7 @@ const COMMON = [
 const THREE = ['red', 'green', 'blue']; // lists of variables
 const PHONE = '(max-width: 600px)'; // as in map.css
 const DOUBLE = 250; // milliseconds within which a second click makes a double one
+const STILL = 3; // pixels that a press may wander and still be a click
 
 // What is shown.
 const state = {
@@ -317,13 +318,30 @@ function listen() {
   map.on('moveend', writeAddress);
   map.on('loadstart', () => showBusy({isLoading: true}));
   map.on('loadend', () => showBusy({isLoading: false}));
-  // Not on `singleclick`: OpenLayers drops it where the canvas that was clicked has made way for the next step meanwhile.
-  let click = 0;
-  map.on('click', ({coordinate}) => {
-    clearTimeout(click);
-    click = setTimeout(() => putMark(coordinate), DOUBLE);
+  // Not on OpenLayers' own `click`, which is dropped where the canvas that was pressed has made way for the next step.
+  let [pressed, click] = [null, 0];
+  const viewport = map.getViewport();
+  viewport.addEventListener('pointerdown', (event) => {
+    const isMap = !event.target.closest('.ol-overlaycontainer-stopevent');
+    pressed = isMap && event.isPrimary && event.button === 0 ? event : null;
   });
-  map.on('dblclick', () => clearTimeout(click)); // which zooms
+  viewport.addEventListener('pointerup', (event) => {
+    const moved = pressed ? Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) : Infinity;
+    pressed = null;
+    if (moved > STILL) {
+      return;
+    }
+    if (click) {
+      clearTimeout(click); // the second one of two, which zooms
+      click = 0;
+      return;
+    }
+    const place = map.getEventCoordinate(event);
+    click = setTimeout(() => {
+      click = 0;
+      putMark(place);
+    }, DOUBLE);
+  });
   map.on('pointermove', ({coordinate, dragging}) => {
     if (!dragging) {
       $('place').textContent = placeText(wrapped(coordinate));
