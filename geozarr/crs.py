@@ -28,6 +28,7 @@ _CODE = re.compile(
     r"[A-Za-z][A-Za-z0-9_]{0,31}:[A-Za-z0-9._-]{1,31}"
 )  # stricter than proj v0.1, to keep PROJ strings out
 _FILE = re.compile(r"PARAMETERFILE|(?:grids|file|init|catalog|model)\s*=\s*(?!@null\b)", re.IGNORECASE)
+_NAMELESS = frozenset({"", "undefined", "unknown", "unnamed"})
 _UNITS = {  # PROJ's names -> names of UDUNITS, which CF asks for (CF 3.1)
     "metre": "m",
     "meter": "m",
@@ -158,7 +159,10 @@ class CRS:
         return pyproj.CRS.from_json_dict(document)
 
     def __str__(self) -> str:
-        return self.code or self.name
+        if self.code is not None or self.name.lower() not in _NAMELESS:
+            return self.code or self.name
+        operation = self.proj.coordinate_operation
+        return f"unnamed {operation.method_name if operation is not None else 'CRS'}"
 
     def __repr__(self) -> str:
         return f"<CRS {self}>"
@@ -282,6 +286,11 @@ def transformer(source: CRS, target: CRS) -> pyproj.Transformer:
         return _transformer(source.wkt2, target.wkt2)
     except pyproj.exceptions.ProjError as error:
         raise UnsupportedError(f"a transformation from {source} to {target}", "PROJ knows none") from error
+
+
+def full_turn(crs: CRS) -> float:
+    """Length of one turn around the globe in the unit of a geographic CRS: 360 degrees, 400 grads."""
+    return math.tau / float(crs.proj.axis_info[0].unit_conversion_factor)
 
 
 def degrees_to_metres(degrees: float, *, radius: float = 6378137.0) -> float:

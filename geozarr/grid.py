@@ -94,6 +94,11 @@ class Grid:
         return bool(self.transform.b == 0 and self.transform.d == 0)
 
     @property
+    def has_axes(self) -> bool:
+        """True where x depends on the column alone, and y on the row."""
+        return self.is_rectilinear
+
+    @property
     def is_north_up(self) -> bool:
         """True where x grows with the column, y falls with the row, and nothing is rotated."""
         return self.is_rectilinear and bool(self.transform.a > 0 and self.transform.e < 0)
@@ -113,6 +118,20 @@ class Grid:
         ]
         xs, ys = zip(*corners, strict=True)
         return Bounds(min(xs), min(ys), max(xs), max(ys))
+
+    def coordinates(
+        self, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where positions in pixels lie: x and y in CRS units."""
+        t = self.transform
+        return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+
+    def positions(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Which columns and rows coordinates fall on, in pixels; (0, 0) is the outer corner of the first."""
+        inverse = ~self.transform
+        return inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f
 
     def x_centres(self) -> NDArray[np.float64]:
         """Centres of the columns in CRS units, shape (width,); raises as `y_centres` does."""

@@ -22,16 +22,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geozarr.crs import transformer
+from geozarr.crs import full_turn, transformer
+from geozarr.grid import Grid
 from geozarr.window import Window
 from pyramids.kernels import jit
+from pyramids.placement import Placement
 
 if TYPE_CHECKING:
     import pyproj
     from numpy.typing import NDArray
 
     from geozarr.crs import CRS
-    from geozarr.grid import Grid
+    from pyramids.placement import AnyGrid
 
 CELL = 128  # target pixels
 SPACING = CELL // 2  # target pixels between the points of the lattice
@@ -145,16 +147,18 @@ _NO_TABLE = np.empty(0, np.float64)
 
 @dataclass(frozen=True)
 class Mapping:
-    """From the pixels of a target grid to the pixels of a source grid.
+    """From the pixels of a target grid to the pixels of a source.
 
     Parameters
     ----------
-    target, source : Grid
-        The finest level, and the raster.
+    target : Grid
+        The finest level.
+    source : Grid or Placement
+        The raster.
     """
 
     target: Grid
-    source: Grid
+    source: AnyGrid
 
     @cached_property
     def _is_affine(self) -> bool:
@@ -167,8 +171,7 @@ class Mapping:
     @cached_property
     def is_separable(self) -> bool:
         """True where source columns depend on target columns alone, and rows on rows."""
-        transforms = (self.target.transform, self.source.transform)
-        if any(t.b != 0 or t.d != 0 for t in transforms):
+        if not (self.target.is_rectilinear and self.source.has_axes):
             return False
         if not self._is_affine and not (_is_cylindrical(self.target.crs) and _is_cylindrical(self.source.crs)):
             return False
@@ -208,9 +211,13 @@ class Mapping:
         x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
         if not self._is_affine:
             x, y = self._transformer.transform(x, y, errcheck=False)
+        source_cols, source_rows = np.empty(cols.shape), np.empty(cols.shape)
+        if isinstance(self.source, Placement):
+            found = _contiguous(*self.source.positions(x, y))
+            _take_positions(found[0].ravel(), found[1].ravel(), source_cols.ravel(), source_rows.ravel())
+            return source_cols, source_rows
         if self.source.crs.is_geographic:
             x = self._wrapped(x)
-        source_cols, source_rows = np.empty(cols.shape), np.empty(cols.shape)
         x, y = _contiguous(x, y)
         _to_pixels(x.ravel(), y.ravel(), self._to_source, source_cols.ravel(), source_rows.ravel())
         return source_cols, source_rows
@@ -218,11 +225,14 @@ class Mapping:
     @cached_property
     def _to_source(self) -> tuple[float, ...]:
         """From coordinates of the source's CRS to its pixels."""
+        assert isinstance(self.source, Grid), "a placement tells positions itself"
         return tuple(map(float, tuple(~self.source.transform)[:6]))
 
     @cached_property
     def turn(self) -> tuple[float, float]:
         """Columns and rows of the source that one turn around the globe makes; zeros where it counts no longitudes."""
+        if isinstance(self.source, Placement):
+            return self.source.turn
         if not self.source.crs.is_geographic:
             return 0.0, 0.0
         inverse = ~self.source.transform
@@ -341,11 +351,6 @@ class Mapping:
         return cols, rows, np.maximum(_errors(cols), _errors(rows)) <= TOLERANCE
 
 
-def full_turn(crs: CRS) -> float:
-    """Length of one turn around the globe in the unit of a geographic CRS: 360 degrees, 400 grads."""
-    return math.tau / float(crs.proj.axis_info[0].unit_conversion_factor)
-
-
 def _is_cylindrical(crs: CRS) -> bool:
     if crs.is_geographic:
         return True
@@ -417,6 +422,17 @@ def _to_pixels(x, y, inverse, cols, rows):  # type: ignore[no-untyped-def]  # no
     a, b, c, d, e, f = inverse
     for k in range(x.shape[0]):
         col, row = a * x[k] + b * y[k] + c, d * x[k] + e * y[k] + f
+        if np.isfinite(col) and np.isfinite(row):
+            cols[k], rows[k] = _snap(col), _snap(row)
+        else:
+            cols[k], rows[k] = np.nan, np.nan
+
+
+@jit
+def _take_positions(found_cols, found_rows, cols, rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Take positions over as `_to_pixels` makes them."""
+    for k in range(found_cols.shape[0]):
+        col, row = found_cols[k], found_rows[k]
         if np.isfinite(col) and np.isfinite(row):
             cols[k], rows[k] = _snap(col), _snap(row)
         else:

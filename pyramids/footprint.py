@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geozarr.crs import transformer
+from geozarr.crs import full_turn, transformer
 from geozarr.errors import GridMismatchError, UnsupportedError
-from geozarr.grid import Bounds
-from pyramids.control import SNAP, full_turn
+from geozarr.grid import Bounds, Grid
+from pyramids.control import SNAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geozarr import CRS, Grid
+    from geozarr import CRS
+    from pyramids.placement import AnyGrid
 
 _OUTLINE = 513  # points along each edge of the source
 _INSIDE = 65  # points along each side of the lattice inside it
@@ -27,12 +28,12 @@ _AREA = 129  # points along each side of the target's area
 _MARGIN = 1.0  # source pixels added on each side: what may lie between two samples of a smooth outline
 
 
-def extent(source: Grid, crs: CRS, area: Bounds) -> Bounds:
+def extent(source: AnyGrid, crs: CRS, area: Bounds) -> Bounds:
     """Box in another CRS that holds every pixel of a source, cut to an area.
 
     Parameters
     ----------
-    source : Grid
+    source : Grid or Placement
         The raster.
     crs : CRS
         CRS of the result.
@@ -53,7 +54,7 @@ def extent(source: Grid, crs: CRS, area: Bounds) -> Bounds:
     """
     if source.crs.is_earth != crs.is_earth:
         raise UnsupportedError(f"warping from {source.crs} to {crs}", "they are on different bodies")
-    if source.crs.is_same_place(crs):
+    if isinstance(source, Grid) and source.crs.is_same_place(crs):
         box = _turned_box(source.bounds, crs, area, slack=SNAP * source.cell_size[0])
     else:
         xs, ys = _forward(source, crs)
@@ -68,7 +69,7 @@ def extent(source: Grid, crs: CRS, area: Bounds) -> Bounds:
     return cut
 
 
-def is_clipped(source: Grid, crs: CRS, area: Bounds) -> bool:
+def is_clipped(source: AnyGrid, crs: CRS, area: Bounds) -> bool:
     """Tell whether a part of the source lies outside an area, or nowhere in the CRS of that area."""
     x, y = _forward(source, crs)
     slack = 1e-9 * max(area.xmax - area.xmin, area.ymax - area.ymin)
@@ -76,7 +77,7 @@ def is_clipped(source: Grid, crs: CRS, area: Bounds) -> bool:
     return not bool(_inside(_turned(x, crs, wide), y, wide).all())
 
 
-def cell_size(source: Grid, crs: CRS) -> tuple[float, float]:
+def cell_size(source: AnyGrid, crs: CRS) -> tuple[float, float]:
     """Median side lengths of the source's pixels in another CRS.
 
     Returns
@@ -89,7 +90,7 @@ def cell_size(source: Grid, crs: CRS) -> tuple[float, float]:
     GridMismatchError
         If the transformation has no answer for any pixel sampled.
     """
-    if source.crs.is_same_place(crs):
+    if isinstance(source, Grid) and source.crs.is_same_place(crs):
         return source.cell_size
     rows, cols = np.meshgrid(
         np.linspace(0, source.height - 1, _INSIDE), np.linspace(0, source.width - 1, _INSIDE), indexing="ij"
@@ -104,7 +105,7 @@ def cell_size(source: Grid, crs: CRS) -> tuple[float, float]:
     return float(np.median(wide[usable])), float(np.median(high[usable]))
 
 
-def resolution(source: Grid, crs: CRS, area: Bounds) -> float:
+def resolution(source: AnyGrid, crs: CRS, area: Bounds) -> float:
     """Side of a square target pixel that keeps the area of the source's pixels, the median over those in `area`.
 
     Raises
@@ -127,17 +128,16 @@ def resolution(source: Grid, crs: CRS, area: Bounds) -> float:
 
 
 def _at(
-    source: Grid, crs: CRS, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    source: AnyGrid, crs: CRS, cols: NDArray[np.float64], rows: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    t = source.transform
-    x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+    x, y = source.coordinates(cols, rows)
     if source.crs.is_same_place(crs):
         return x, y
     found_x, found_y = transformer(source.crs, crs).transform(x, y, errcheck=False)
     return found_x, found_y
 
 
-def _forward(source: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _forward(source: AnyGrid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Carry points of the source's outline and inside forward."""
     along_rows, along_cols = np.linspace(0, source.height, _OUTLINE), np.linspace(0, source.width, _OUTLINE)
     inner_rows, inner_cols = np.meshgrid(
@@ -149,14 +149,12 @@ def _forward(source: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.fl
     return _at(source, crs, cols, rows)
 
 
-def _backward(source: Grid, crs: CRS, area: Bounds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _backward(source: AnyGrid, crs: CRS, area: Bounds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points of the area that come from inside the source."""
     xs, ys = np.meshgrid(np.linspace(area.xmin, area.xmax, _AREA), np.linspace(area.ymin, area.ymax, _AREA))
     x, y = transformer(crs, source.crs).transform(xs, ys, errcheck=False)
-    inverse = ~source.transform
     with np.errstate(invalid="ignore", over="ignore"):
-        cols = inverse.a * x + inverse.b * y + inverse.c
-        rows = inverse.d * x + inverse.e * y + inverse.f
+        cols, rows = source.positions(x, y)
         inside = (cols >= 0) & (cols <= source.width) & (rows >= 0) & (rows <= source.height)
     return xs[inside], ys[inside]
 
