@@ -17,7 +17,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder -q
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[serve,export,dask,icechunk,cf,test,lint,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[serve,export,dask,icechunk,cf,netcdf,test,lint,bench]'
 	touch $(STAMP)
 
 demo: $(STAMP)

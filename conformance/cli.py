@@ -88,6 +88,9 @@ _COLOR = click.option(
 @click.option("--readers", is_flag=True, help="Tell instead what other readers do with the store, as text or JSON.")
 @click.option("--fix", is_flag=True, help="Print what would mend the documents, as a diff, before the report of that.")
 @click.option("--write", is_flag=True, help="With --fix: write it, and check what is then stored.")
+@click.option("--source", is_flag=True, help="Tell instead what geozarr-build would put right in STORE, any raster.")
+@click.option("--crs", metavar="CODE|WKT", help="With --source: what the coordinates mean.")
+@click.option("--group", help="With --source: group of a NetCDF, HDF5 or Zarr source.")
 def main(
     store: str,
     depth: str,
@@ -104,13 +107,22 @@ def main(
     readers: bool,
     fix: bool,
     write: bool,
+    source: bool,
+    crs: str | None,
+    group: str | None,
 ) -> None:
     """Say what is wrong with the GeoZarr at STORE, a folder or a URL.
 
     Exit status 0: nothing is wrong. 1: there are errors or warnings. 2: the store cannot be read, or it holds nothing
     that uses the conventions. With --fix it is that of what is left. With --readers it is 0 where there is a variable
-    to tell of.
+    to tell of. With --source it is 1 where something would be put right, 2 where no pyramid is built of it.
     """
+    if source:
+        if fix or readers or form not in ("text", "json") or output is not None:
+            raise click.UsageError("--source writes text or JSON to the terminal, and mends nothing")
+        sys.exit(_tell_source(store, form, crs=crs, group=group))
+    if crs is not None or group is not None:
+        raise click.UsageError("--crs and --group are of a source; give --source")
     if write and not fix:
         raise click.UsageError("--write writes what --fix proposes; give both")
 
@@ -161,6 +173,15 @@ def main_files(files: tuple[Path, ...], depth: str, color: str, profile: str) ->
             _tell(report, color)
         status = max(status, 2 if report is None else report.exit_status)
     sys.exit(status)
+
+
+def _tell_source(source: str, form: str, **options: str | None) -> int:
+    """Write what would be put right in a raster before it is built; returns the exit status."""
+    from pyramids.survey import survey  # noqa: PLC0415 - the builder, which checks of stores do not need
+
+    found = survey(source, **options)
+    click.echo(json.dumps(found.to_document(), indent=2) if form == "json" else str(found))
+    return found.exit_status
 
 
 def _tell_readers(store: str, form: str) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conformance import cell_methods, cf_variables, values, vocabulary
+from conformance import cell_methods, cf_variables, values
 from conformance.report import Fault, Rule, Severity
+from geozarr import vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from conformance.context import Context
     from conformance.report import Pointer
     from conformance.tree import Node
-    from conformance.vocabulary import StandardNames
+    from geozarr.vocabulary import StandardNames
 
 _UNITS: Pointer = ("attributes", "units")
 _NAME: Pointer = ("attributes", "standard_name")

@@ -69,6 +69,26 @@ class UnsupportedError(GeoZarrError):
         super().__init__(f"{feature} is not supported: {reason}")
 
 
+class GroomingError(GeoZarrError):
+    """A source would have to be put right before a pyramid is built from it, and nothing may be.
+
+    The caller can mend the source, or allow it.
+
+    Parameters
+    ----------
+    source : str
+        Its name.
+    quirks : tuple of str
+        What would have to be done, item by item.
+    """
+
+    def __init__(self, source: str, quirks: tuple[str, ...]) -> None:
+        self.source = source
+        self.quirks = quirks
+        more = f" (and {len(quirks) - 1} more)" if len(quirks) > 1 else ""
+        super().__init__(f"{source} needs grooming, which strict forbids: {quirks[0]}{more}")
+
+
 class ParameterError(GeoZarrError):
     """An argument, option or request parameter is out of its range.
 

@@ -1,8 +1,9 @@
 """Pyramid builders: rasters in, GeoZarr multiscale pyramids out.
 
-Layers, each importing only those before it: sources, chunking <- plan; control <- points <- areas <- warp; warp, fold,
-plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, objects <- walk; reach, metadata, planner,
-walk, lease, journal, handover, writers <- workshop; processes, workshop <- workers, coordinator <- build <- cli.
+Layers, each importing only those before it: placement, geolocation <- sources, chunking <- plan; control <- points <-
+areas <- warp; warp, fold, plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, objects <- walk;
+reach, metadata, planner, walk, lease, journal, handover, writers <- workshop; processes, workshop <- workers,
+coordinator <- build <- survey <- cli.
 """
 
 from geozarr.icechunk_store import IcechunkTarget
@@ -10,26 +11,41 @@ from pyramids.build import Report, build, execute, open_source
 from pyramids.pack import Packed, pack
 from pyramids.plan import Plan
 from pyramids.planner import Options, make_plan
-from pyramids.sources import ArraySource, Axis, Pixels, RasterSource, Slice, Source, SourceVariable
+from pyramids.sources import (
+    ArraySource,
+    Axis,
+    DatasetSource,
+    Pixels,
+    Quirk,
+    RasterSource,
+    Slice,
+    Source,
+    SourceVariable,
+)
 from pyramids.sources.damaged import Damage
+from pyramids.survey import Survey, survey
 
 __all__ = [
     "ArraySource",
     "Axis",
     "Damage",
+    "DatasetSource",
     "IcechunkTarget",
     "Options",
     "Packed",
     "Pixels",
     "Plan",
+    "Quirk",
     "RasterSource",
     "Report",
     "Slice",
     "Source",
     "SourceVariable",
+    "Survey",
     "build",
     "execute",
     "make_plan",
     "open_source",
     "pack",
+    "survey",
 ]

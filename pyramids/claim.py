@@ -211,7 +211,7 @@ def _as_begun(plan: Plan, document: dict[str, Any]) -> Plan:
     if begun.peak > plan.memory:
         raise PlanChangedError("memory", before=begun.memory, now=plan.memory)
     workers = min(plan.workers, begun.workers)  # so many fit for certain
-    return replace(begun, memory=plan.memory, workers=workers, processes=plan.processes)
+    return replace(begun, source=plan.source, memory=plan.memory, workers=workers, processes=plan.processes)
 
 
 def _leave_plan(store: Store, plan: Plan, name: str, folder: str) -> None:

@@ -28,10 +28,13 @@ from geozarr.icechunk_store import is_address
 from pyramids.build import Report, execute, open_source
 from pyramids.clean import GRACE, clean
 from pyramids.cluster import Cluster, connected
+from pyramids.mosaic import OVERLAPS
 from pyramids.pack import pack
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
+from pyramids.sources.cf_placing import IRREGULAR
 from pyramids.sources.damaged import CHOICES, ERROR
 from pyramids.sources.raster import BAND_LAYOUTS
+from pyramids.sources.source import NONE
 from pyramids.status import status
 
 if TYPE_CHECKING:
@@ -71,14 +74,14 @@ class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic
         return size
 
 
-class _Number(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
-    """A number; whole ones keep all their digits."""
+class _Nodata(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """A number, of which whole ones keep all their digits, or none."""
 
     name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if isinstance(value, int | float) or value == NONE:
+            return value  # type: ignore[no-any-return]
         try:
             return int(value)
         except ValueError:
@@ -86,7 +89,21 @@ class _Number(click.ParamType):  # type: ignore[type-arg, unused-ignore] # gener
         try:
             return float(value)
         except ValueError:
-            self.fail(f"{value!r} is not a number", param, ctx)
+            self.fail(f"{value!r} is not a number or {NONE}", param, ctx)
+
+
+class _Choice(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
+    """NAME=POSITIONS along a leading axis."""
+
+    name = "choice"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, is_given, chosen = str(value).partition("=")
+        if not (name.strip() and is_given and chosen.strip()):
+            self.fail(f"{value!r} is not NAME=POSITIONS, such as time=2001-01..2001-06", param, ctx)
+        return name.strip(), chosen.strip()
 
 
 class _Shard(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic since click 8.4
@@ -145,8 +162,7 @@ class _Rate(ProgressColumn):
 
 
 @click.command(cls=_BuildCommand, context_settings=_HELP, epilog="Also: geozarr-build clean TARGET, pack TARGET FILE.")
-@click.argument("source")
-@click.argument("target", required=False)
+@click.argument("places", metavar="SOURCE... [TARGET]", nargs=-1, required=True)
 @click.option(
     "--tms",
     default="WebMercatorQuad",
@@ -173,7 +189,42 @@ class _Rate(ProgressColumn):
     help="How the source is warped and coarsened; auto: mode for classes, bit-or for flags, else average.",
 )
 @click.option("--force", is_flag=True, help="Allow a mean of classes or flags.")
-@click.option("--nodata", type=_Number(), help="The value that means no data, in the source and in the pyramid.")
+@click.option(
+    "--nodata", type=_Nodata(), help="The value that means no data, in the source and in the pyramid; none: no value."
+)
+@click.option(
+    "--crs", metavar="CODE|WKT", help="What the coordinates mean, in place of what the source says: OGC:CRS84."
+)
+@click.option("--group", help="Group of a NetCDF, HDF5 or Zarr source.")
+@click.option(
+    "--sel",
+    "select",
+    type=_Choice(),
+    multiple=True,
+    metavar="NAME=POSITIONS",
+    help="Positions along a leading axis: time=2001-01..2001-06, level=500,850, band=#0; repeat for several axes.",
+)
+@click.option(
+    "--irregular",
+    type=click.Choice(IRREGULAR),
+    default=IRREGULAR[0],
+    show_default=True,
+    help="Coordinates that are not evenly spaced are refused, or pixels are read from where they say.",
+)
+@click.option(
+    "--distance",
+    "limit",
+    type=click.FloatRange(0, min_open=True),
+    help="Metres from the nearest pixel of a swath beyond which there is no data. [default: its widest spacing]",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(OVERLAPS),
+    default=OVERLAPS[0],
+    show_default=True,
+    help="Of several sources, what counts where more than one holds data.",
+)
+@click.option("--strict", is_flag=True, help="Refuse a source that has to be groomed.")
 @click.option(
     "--bands",
     type=click.Choice(BAND_LAYOUTS),
@@ -185,7 +236,7 @@ class _Rate(ProgressColumn):
     "--variable",
     "variables",
     multiple=True,
-    help="Variable of a Zarr source; repeat for several. [default: all on the grid]",
+    help="Variable of a NetCDF, HDF5 or Zarr source; repeat for several. [default: all on the grid]",
 )
 @click.option("--chunk", type=int, help="Pixels along a side of a chunk of a native pyramid. [default: 512]")
 @click.option(
@@ -224,8 +275,10 @@ class _Rate(ProgressColumn):
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop; no pixel is read, nothing is written.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(package_name="geozarr-pyramids")
-def main(source: str, target: str | None, **given: Any) -> None:
-    """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file or a Zarr store.
+def main(places: tuple[str, ...], **given: Any) -> None:
+    """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file, a NetCDF or HDF5 file, or a Zarr store.
+
+    Several SOURCEs become one mosaic. TARGET may be left out of a dry run of one.
 
     TARGET is a folder, a URL such as s3://bucket/name, or an Icechunk repository: icechunk://PATH or
     icechunk+s3://BUCKET/PREFIX, with ?branch=NAME where it is not main.
@@ -235,10 +288,14 @@ def main(source: str, target: str | None, **given: Any) -> None:
     way, and --resume goes on; 5 when somebody else is building there; 130 or 143 when it was stopped.
     """
     if given["status"]:
-        _tell_status(target or source)
+        _tell_status(places[-1])
         return
+    sources, target = (places[:-1], places[-1]) if len(places) > 1 else (places, None)
     if target is None and not given["dry_run"]:
         raise click.UsageError("Missing argument 'TARGET'.")
+    several = {"overlap": given["overlap"]} if len(sources) > 1 else {}
+    if given["overlap"] != OVERLAPS[0] and not several:
+        raise click.UsageError("--overlap is of several sources.")
     names = {field.name for field in fields(Options)}
     if sum(given[name] is not None for name in ("threads", "processes", "dask")) > 1:
         raise click.UsageError("--threads, --processes and --dask exclude each other.")
@@ -249,8 +306,13 @@ def main(source: str, target: str | None, **given: Any) -> None:
         with _failures(f"nothing was published, {again}"):
             cluster = stack.enter_context(connected(given["dask"])) if given["dask"] else None
             options = Options(**{k: v for k, v in given.items() if k in names} | _hands(given, cluster))
+            of_source = {name: given[name] for name in ("nodata", "bands", "group", "crs", "irregular", "limit")}
             opened = open_source(
-                source, nodata=given["nodata"], bands=given["bands"], variables=given["variables"] or None
+                list(sources) if several else sources[0],
+                variables=given["variables"] or None,
+                select=dict(given["select"]),
+                **of_source,
+                **several,
             )
             plan = make_plan(opened, options)
         if given["dry_run"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,22 @@ from geozarr.documents import ArrayLayout
 from geozarr.errors import UnsupportedError
 from geozarr.grid import Grid
 from geozarr.window import Window
-from pyramids import chunking
+from pyramids import chunking, placement
 from pyramids.control import Mapping
+from pyramids.placement import Placement
 from pyramids.shards import Codec
 from pyramids.sources.damaged import ERROR, NODATA
+from pyramids.sources.quirk import Quirk
 from pyramids.sources.source import Axis, Slice
 
 if TYPE_CHECKING:
     from geozarr.levels import Levels
+    from pyramids.placement import AnyGrid
+    from pyramids.sources.source import Source
 
 FORMAT = 2  # raised when the same plan would give other bytes
 # No matter for the bytes:
-HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "processes", "memory", "peak", "notes")
+HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "processes", "memory", "peak", "notes", "groomed")
 ALPHA = "alpha"  # name of the variable that tells which pixels hold data
 
 
@@ -44,7 +48,8 @@ class PlannedSource:
 
     name: str
     fingerprint: str
-    grid: Grid
+    grid: AnyGrid
+    methods: tuple[tuple[str, ...], ...] = ()  # of a mosaic: how each variable of each source is warped
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +140,8 @@ class Plan:
         Processes that do units of work.
     damaged : str
         What is done about a block of the source that cannot be read: "error", or "nodata".
+    groomed : tuple of Quirk
+        What was put right in the source.
     """
 
     source: PlannedSource
@@ -154,12 +161,17 @@ class Plan:
     notes: tuple[str, ...] = ()
     processes: int = 1
     damaged: str = ERROR
+    groomed: tuple[Quirk, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.identity)
+
+    def placed_by(self, source: Source) -> Plan:
+        """Return the plan with the grid of its source, whose positions may be too many for a document."""
+        return replace(self, source=replace(self.source, grid=source.grid))
 
     @property
     def data_variables(self) -> tuple[PlannedVariable, ...]:
@@ -276,6 +288,7 @@ class Plan:
                 "name": self.source.name,
                 "fingerprint": self.source.fingerprint,
                 "grid": _grid_to_document(self.source.grid),
+                "methods": [list(of_source) for of_source in self.source.methods],
             },
             "levels": self.levels.to_attributes(),
             "variables": [_variable_to_document(variable) for variable in self.variables],
@@ -293,6 +306,7 @@ class Plan:
             "peak": self.peak,
             "notes": list(self.notes),
             "damaged": self.damaged,
+            "groomed": [quirk.to_document() for quirk in self.groomed],
         }
 
     def __str__(self) -> str:
@@ -312,13 +326,19 @@ def from_document(document: dict[str, Any]) -> Plan:
     source = document["source"]
     simple = ("chunk", "shard", "block", "together", "cut", "in_rows", "cache", "workers", "memory", "peak")
     return Plan(
-        source=PlannedSource(source["name"], source["fingerprint"], _grid_from_document(source["grid"])),
+        source=PlannedSource(
+            source["name"],
+            source["fingerprint"],
+            _grid_from_document(source["grid"]),
+            tuple(tuple(of_source) for of_source in source.get("methods", ())),
+        ),
         levels=levels_module.from_attributes(document["levels"]),
         variables=tuple(_variable_from_document(item) for item in document["variables"]),
         footprint=Window(**document["footprint"]),
         notes=tuple(document["notes"]),
         processes=document.get("processes", 1),
         damaged=document.get("damaged", ERROR),
+        groomed=tuple(Quirk(**item) for item in document.get("groomed", ())),
         **{name: document[name] for name in simple},
     )
 
@@ -339,13 +359,18 @@ def coarsened(window: Window, factor: int) -> Window:
     )
 
 
-def _grid_to_document(grid: Grid) -> dict[str, Any]:
+def _grid_to_document(grid: AnyGrid) -> dict[str, Any]:
+    if isinstance(grid, Placement):
+        return grid.to_document()
     return {"shape": list(grid.shape), "transform": list(tuple(grid.transform)[:6]), "wkt2": grid.crs.wkt2}
 
 
-def _grid_from_document(document: dict[str, Any]) -> Grid:
+def _grid_from_document(document: dict[str, Any]) -> AnyGrid:
+    crs = crs_module.from_wkt2(document["wkt2"])
+    if "kind" in document:
+        return placement.from_document(document, crs)
     rows, cols = document["shape"]
-    return Grid((rows, cols), Affine(*document["transform"]), crs_module.from_wkt2(document["wkt2"]))
+    return Grid((rows, cols), Affine(*document["transform"]), crs)
 
 
 def _variable_to_document(variable: PlannedVariable) -> dict[str, Any]:
@@ -404,12 +429,13 @@ def _describe(plan: Plan) -> list[str]:
             tiles = f"{limit.minTileRow}-{limit.maxTileRow}, {limit.minTileCol}-{limit.maxTileCol}"
         size = f"{level.grid.cell_size[0]:.6g} {level.grid.crs.unit}"
         lines.append(f"  {level.asset:<8} {shape[0]:>8} x {shape[1]:<8} {size:>16}  {chunks:>12}  {tiles}".rstrip())
+    own = "put together" if plan.source.methods else "as it is"
     for variable in plan.variables:
         leading = "".join(f"{axis.name} {axis.size}, " for axis in variable.leading)
         missing = "alpha" if variable.uses_alpha else variable.nodata
         lines.append(
             f"variable   {variable.name}: {variable.dtype.name}, {leading}missing: "
-            f"{'none' if missing is None else missing}, finest level {variable.warp_method or 'as it is'}, "
+            f"{'none' if missing is None else missing}, finest level {variable.warp_method or own}, "
             f"coarser ones {variable.fold_method}"
         )
     side = f"chunks of {plan.chunk} x {plan.chunk} px" + (f" in shards of {plan.shard} px" if plan.shard else "")
@@ -424,6 +450,7 @@ def _describe(plan: Plan) -> list[str]:
         f"memory     {plan.peak / 2**20:,.0f} MiB predicted, {plan.cache / 2**20:,.0f} MiB of it source pixels; "
         f"{plan.memory / 2**20:,.0f} MiB allowed{' each process' if plan.processes > 1 else ''}",
     ]
+    lines += [f"groomed    {quirk}" for quirk in plan.groomed]
     return lines + [f"note       {note}" for note in plan.notes]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,16 +16,20 @@ from geozarr import cf
 from geozarr import levels as levels_module
 from geozarr import tms as tms_module
 from geozarr.conventions import multiscales
-from geozarr.errors import MetadataError, ParameterError, UnsupportedError
+from geozarr.errors import GroomingError, MetadataError, ParameterError, UnsupportedError
+from geozarr.grid import Grid
 from pyramids import chunking, fold, footprint, shards, warp
+from pyramids.mosaic import Mosaic
 from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
-from pyramids.sources import blocks, damaged
+from pyramids.sources import blocks, damaged, turned
 
 if TYPE_CHECKING:
+    from geozarr.crs import CRS
     from geozarr.grid import Bounds
     from geozarr.levels import Levels
     from geozarr.tms import TileMatrixSet
     from geozarr.window import Window
+    from pyramids.placement import AnyGrid
     from pyramids.sources.source import Source, SourceVariable
 
 NATIVE = "native"
@@ -57,8 +61,8 @@ class Options:
         method where the source is finer.
     force : bool
         Allow a mean of classes or flags.
-    nodata : float, optional
-        The value that means "no data", in the source and in the pyramid.
+    nodata : float or "none", optional
+        The value that means "no data", in the source and in the pyramid; "none": there is none.
     chunk : int, optional
         Pixels along a side of a chunk of a native pyramid. In a TileMatrixSet a chunk is a tile.
     shard : int or str
@@ -72,6 +76,8 @@ class Options:
     damaged : str
         What is done about a block of the source that cannot be read: "error" ends the build, "nodata" takes the block
         for missing and lists it in the report.
+    strict : bool
+        Refuse a source that has to be groomed.
     """
 
     tms: str = "WebMercatorQuad"
@@ -80,21 +86,22 @@ class Options:
     levels: int | None = None
     resampling: str = "auto"
     force: bool = False
-    nodata: float | None = None
+    nodata: float | str | None = None
     chunk: int | None = None
     shard: int | str = "auto"
     workers: int | None = None
     processes: int = 1
     memory: int = DEFAULT_MEMORY
     damaged: str = damaged.ERROR
+    strict: bool = False
 
 
-def make_plan(source: Source, options: Options | None = None) -> Plan:
+def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
     """Decide how a source becomes a pyramid. No pixel is read.
 
     Parameters
     ----------
-    source : Source
+    source : Source or Mosaic
         What is built from.
     options : Options, optional
         What the user chose.
@@ -111,6 +118,8 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         If the source lies outside the set.
     MetadataError
         If a nodata does not fit its dtype.
+    GroomingError
+        If the source has to be groomed, and `options.strict`.
     LimitError
         If the build cannot fit the memory given, or has too many levels.
     """
@@ -124,11 +133,20 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
     memory = options.memory // options.processes
     if options.damaged not in damaged.CHOICES:
         raise ParameterError("damaged", found=options.damaged, expected=f"one of {', '.join(damaged.CHOICES)}")
+    if options.strict and source.quirks:
+        raise GroomingError(source.name, tuple(map(str, source.quirks)))
     notes: list[str] = []
-    if options.tms == NATIVE:
-        levels, chunk, reach, ratio = _native(source, options)
+    ratio: float | None = None
+    placed: tuple[tuple[str, ...], ...] = ()
+    if isinstance(source, Mosaic):
+        levels, chunk, reach, placed = _mosaic(source, options, notes)
+        source = source.on(levels.finest.grid, placed)
+    elif options.tms == NATIVE:
+        source = turned.north_up(source)
+        levels, chunk, reach = _native(source, options)
     else:
-        levels, chunk, reach, ratio = _aligned(source, options, notes)
+        levels, chunk, reach, size = _aligned(_Ground(source.grid), options, notes)
+        ratio = levels.finest.grid.cell_size[0] / size
     fold.check_depth(len(levels.levels))
     methods = [_methods(variable, options, ratio, source.name) for variable in source.variables]
     variables = _variables(source, methods, notes=notes)
@@ -152,7 +170,7 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
     )
     choice = chunking.choose(work, chunk=chunk, shards=shards, memory=memory)
     plan = Plan(
-        source=PlannedSource(source.name, source.fingerprint, source.grid),
+        source=PlannedSource(source.name, source.fingerprint, source.grid, placed),
         levels=levels,
         variables=variables,
         chunk=chunk,
@@ -169,6 +187,7 @@ def make_plan(source: Source, options: Options | None = None) -> Plan:
         notes=tuple(notes),
         processes=options.processes,
         damaged=options.damaged,
+        groomed=source.quirks,
     )
     _check_damage(plan)
     return plan
@@ -297,7 +316,7 @@ def _fold_bytes(variables: tuple[PlannedVariable, ...], levels: int) -> tuple[in
     )
 
 
-def _native(source: Source, options: Options) -> tuple[Levels, int, Window, None]:
+def _native(source: Source, options: Options) -> tuple[Levels, int, Window]:
     for name in ("min_zoom", "max_zoom"):
         if getattr(options, name) is not None:
             raise ParameterError(name, found=getattr(options, name), expected="nothing with a native grid; see levels")
@@ -305,9 +324,10 @@ def _native(source: Source, options: Options) -> tuple[Levels, int, Window, None
         expected = f"auto or one of {', '.join(fold.METHODS)}: a native pyramid is not warped"
         raise ParameterError("resampling", found=options.resampling, expected=expected)
     grid = source.grid
-    if not grid.is_north_up:
+    if not isinstance(grid, Grid) or not grid.is_north_up:
         raise UnsupportedError(
-            f"{source.name}: a native pyramid of a grid that is not north-up", "choose a TileMatrixSet, which warps it"
+            f"{source.name}: a native pyramid of pixels that no upright grid places",
+            "choose a TileMatrixSet, which warps it",
         )
     chunk = chunking.NATIVE_CHUNK if options.chunk is None else options.chunk
     if chunk < 16 or chunk % 16:
@@ -317,17 +337,68 @@ def _native(source: Source, options: Options) -> tuple[Levels, int, Window, None
     most = 1 + math.ceil(math.log2(longest))
     if not 1 <= count <= most:
         raise ParameterError("levels", found=count, expected=f"from 1 to {most}, which is one pixel")
-    return levels_module.from_halving(grid, count=count), chunk, grid.window, None
+    return levels_module.from_halving(grid, count=count), chunk, grid.window
 
 
-def _aligned(source: Source, options: Options, notes: list[str]) -> tuple[Levels, int, Window, float]:
+class _Surface(Protocol):
+    """What tells where sources lie."""
+
+    def extent(self, crs: CRS, area: Bounds) -> Bounds:
+        """See `footprint.extent`."""
+        ...
+
+    def resolutions(self, crs: CRS, area: Bounds) -> tuple[float, ...]:
+        """See `footprint.resolution`, for each source."""
+        ...
+
+    def is_clipped(self, crs: CRS, area: Bounds) -> bool:
+        """See `footprint.is_clipped`."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Where one source lies."""
+
+    grid: AnyGrid
+
+    def extent(self, crs: CRS, area: Bounds) -> Bounds:
+        return footprint.extent(self.grid, crs, area)
+
+    def resolutions(self, crs: CRS, area: Bounds) -> tuple[float, ...]:
+        return (footprint.resolution(self.grid, crs, area),)
+
+    def is_clipped(self, crs: CRS, area: Bounds) -> bool:
+        return footprint.is_clipped(self.grid, crs, area)
+
+
+def _mosaic(
+    mosaic: Mosaic, options: Options, notes: list[str]
+) -> tuple[Levels, int, Window, tuple[tuple[str, ...], ...]]:
+    """Decide where a mosaic lies, and how each variable of each source is warped."""
+    if options.tms == NATIVE:
+        raise UnsupportedError(f"{mosaic.name}: a native pyramid of several sources", "choose a TileMatrixSet")
+    levels, chunk, reach, _ = _aligned(mosaic, options, notes)
+    tms = tms_module.load(options.tms)
+    cell = levels.finest.grid.cell_size[0]
+    methods = tuple(
+        tuple(_methods(variable, options, cell / size, source.name).warp or "" for variable in source.variables)
+        for source, size in zip(mosaic.sources, mosaic.resolutions(tms.crs, _area(tms)), strict=True)
+    )
+    used = ", ".join(dict.fromkeys(method for of_source in methods for method in of_source))
+    rule = "the " + mosaic.overlap + (" of them counts" if mosaic.overlap in ("first", "last") else " of them")
+    notes.append(f"{len(mosaic.sources)} sources, warped by {used}; where several hold data, {rule}")
+    return levels, chunk, reach, methods
+
+
+def _aligned(surface: _Surface, options: Options, notes: list[str]) -> tuple[Levels, int, Window, float]:
     for name in ("levels", "chunk"):
         if getattr(options, name) is not None:
             raise ParameterError(name, found=getattr(options, name), expected="nothing with a TileMatrixSet")
     tms = tms_module.load(options.tms)
     area = _area(tms)
-    box = footprint.extent(source.grid, tms.crs, area)
-    size = footprint.resolution(source.grid, tms.crs, area)
+    box = surface.extent(tms.crs, area)
+    size = min(surface.resolutions(tms.crs, area))
     finest = _matrix_id(tms, options.max_zoom) or tms_module.zoom_for_cell_size(tms, size)
     coarsest = _matrix_id(tms, options.min_zoom) or _default_coarsest(tms, finest, box)
     if tms.index_of(coarsest) > tms.index_of(finest):
@@ -341,9 +412,9 @@ def _aligned(source: Source, options: Options, notes: list[str]) -> tuple[Levels
     limits = tms.limits_of(coarsest, box)
     levels = levels_module.from_tms(tms, limits, count=count)
     reach = levels.finest.grid.window_of(box).intersect(levels.finest.grid.window)
-    if footprint.is_clipped(source.grid, tms.crs, area):
+    if surface.is_clipped(tms.crs, area):
         notes.append(f"the source reaches beyond {tms.id} and is clipped to it")
-    return levels, matrix.tileWidth, reach, matrix.cellSize / size
+    return levels, matrix.tileWidth, reach, size
 
 
 def _area(tms: TileMatrixSet) -> Bounds:
@@ -381,9 +452,7 @@ def _variables(source: Source, methods: list[_Methods], *, notes: list[str]) -> 
     notes += [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
     _check_names(planned, source.name)
     if any(variable.uses_alpha for variable in planned):
-        reason = (
-            "the source's alpha or mask band" if source.has_alpha else "integers without a nodata value, reprojected"
-        )
+        reason = "the source's alpha or mask band" if source.has_alpha else "integers without a nodata value"
         notes.append(f"alpha: a variable tells which pixels hold data ({reason}); --nodata V would spare it")
         planned.append(
             PlannedVariable(
@@ -447,4 +516,6 @@ def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> Pla
     # `alpha` take it for missing.
     info = np.iinfo(variable.dtype)
     placeholder = info.max if variable.dtype.kind == "u" else info.min
-    return replace(planned, fill_value=placeholder, uses_alpha=methods.warp is not None or source.has_alpha)
+    return replace(
+        planned, fill_value=placeholder, uses_alpha=methods.warp is not None or source.has_alpha or variable.is_masked
+    )

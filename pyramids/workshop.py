@@ -315,7 +315,8 @@ class Recipe:
                 return found
             document, source, store, folder, ticket = pickle.loads(self.recipe)  # from the process that builds
             planned = plan.from_document(document)
-            shop = Workshop(planned, pickle.loads(source), pickle.loads(store), folder=folder, ticket=ticket)
+            opened = pickle.loads(source)
+            shop = Workshop(planned.placed_by(opened), opened, pickle.loads(store), folder=folder, ticket=ticket)
             _SHOPS[self.write_id] = shop
             former = _SHOPS.popitem(last=False)[1] if len(_SHOPS) > _MOST_OPEN else None
         if former is not None:

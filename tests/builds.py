@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyramids.plan import PlannedVariable
+    from pyramids.sources.quirk import Quirk
 
 UTM = "EPSG:32631"  # central meridian 3 degrees east, so that rasters at easting 500000 lie almost square in Mercator
 
@@ -97,6 +98,7 @@ class FakeSource:
     code: str = UTM
     transform: Affine = field(default_factory=lambda: Affine(30, 0, 500000, 0, -30, 5000000))
     names: tuple[str, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = "made for a test"
     name: str = "<fake>"

@@ -36,6 +36,7 @@ class Hills:
     has_alpha: bool = False
     block_shape: tuple[int, int] = (512, 512)
     resident_bytes: int = 0
+    quirks: tuple[Any, ...] = ()
     variables: tuple[SourceVariable, ...] = field(default=(SourceVariable("v", np.dtype("float32"), -9999.0),))
 
     @property

@@ -8,17 +8,17 @@ import pytest
 
 GEOZARR = (
     "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError CommitConflictError GeoZarrError Grid "
-    "GridMismatchError Level Levels LimitError MetadataError ParameterError PlanChangedError SourceChangedError "
-    "StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError UnknownNameError "
-    "UnsupportedError Window cf conventions crs documents levels store tms"
+    "GridMismatchError GroomingError Level Levels LimitError MetadataError ParameterError PlanChangedError "
+    "SourceChangedError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError "
+    "UnknownNameError UnsupportedError Window cf conventions crs documents levels store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
 PUBLIC = {
     "geozarr": GEOZARR,
     "geozarr.conventions": "multiscales proj registration spatial",
     "pyramids": (
-        "ArraySource Axis Damage IcechunkTarget Options Packed Pixels Plan RasterSource Report Slice Source "
-        "SourceVariable build execute make_plan open_source pack"
+        "ArraySource Axis Damage DatasetSource IcechunkTarget Options Packed Pixels Plan Quirk RasterSource Report "
+        "Slice Source SourceVariable Survey build execute make_plan open_source pack survey"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
     "conformance.readers": (

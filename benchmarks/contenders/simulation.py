@@ -43,6 +43,7 @@ class DescribedSource:
     """A raster of which nothing but its description is there: reading it is an error."""
 
     resident_bytes = 0
+    quirks = ()
     has_alpha = False
     block_shape = (BLOCK, BLOCK)
 

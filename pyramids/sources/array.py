@@ -1,43 +1,44 @@
-"""Source over an xarray DataArray or Dataset: in memory, or lazily read from whatever xarray opens."""
+"""Source over an xarray DataArray or Dataset: in memory, or lazily read from whatever xarray opens.
+
+What the object says of itself is read as CF has it: axes (cf_axes.py), CRS (cf_crs.py), positions (cf_placing.py), the
+meaning of values (cf_values.py), coordinates of the other axes (cf_times.py). Each departure from what any reader
+would understand is a `Quirk`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import sys
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
-from affine import Affine
 
-from geozarr import crs as crs_module
-from geozarr.conventions import proj
-from geozarr.errors import ChunkReadError, MetadataError, ParameterError, UnknownNameError, UnsupportedError
-from geozarr.grid import Grid
-from pyramids.sources.source import (
-    Axis,
-    Pixels,
-    Slice,
-    SourceVariable,
-    check_dtype,
-    check_nodata,
-    largest_block,
-    valid_of,
-)
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError, UnknownNameError
+from pyramids.sources import cf_select
+from pyramids.sources.cf_attributes import text
+from pyramids.sources.cf_axes import SpatialAxes, axes_of, geolocation_of
+from pyramids.sources.cf_crs import crs_of, geotransform
+from pyramids.sources.cf_placing import Placed, geolocate, place
+from pyramids.sources.cf_times import axis_of
+from pyramids.sources.cf_values import Meaning, attributes_of, meaning_of
+from pyramids.sources.cf_words import in_words_of_cf
+from pyramids.sources.quirk import Quirk
+from pyramids.sources.source import Pixels, Slice, SourceVariable, check_dtype, largest_block
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
 
     from geozarr import CRS, Window
+    from pyramids.placement import AnyGrid
+    from pyramids.sources.source import Axis
 
-X_NAMES = ("x", "lon", "longitude")
-Y_NAMES = ("y", "lat", "latitude")
-REGULAR = 1e-3  # of a cell: how far coordinates may be from evenly spaced; float32 degrees are off by 1e-4
 MEMORY_BLOCK = 512  # pixels along a side of a block of values that are in memory already
+_NUMBERS = "biufc"  # kinds of data types of which a raster can be; complex ones are refused by name
 _KEPT = (
     "long_name",
     "standard_name",
@@ -49,7 +50,73 @@ _KEPT = (
     "flag_values",
     "flag_masks",
     "flag_meanings",
+    "flag_colors",
+    "comment",
+    "references",
+    "source",
 )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user states of a dataset, in place of what it says itself.
+
+    Parameters
+    ----------
+    nodata : float or "none", optional
+        The value that means "no data"; "none": there is none.
+    crs : CRS, optional
+        What the coordinates mean.
+    select : mapping of str to str, optional
+        Positions along leading axes, see `cf_select`.
+    irregular : str
+        "refuse" or "resample" coordinates that are not evenly spaced.
+    limit : float, optional
+        Metres from the nearest pixel within which a longitude and a latitude for each pixel place anything.
+    """
+
+    nodata: float | str | None = None
+    crs: CRS | None = None
+    select: Mapping[str, str] = field(default_factory=dict)
+    irregular: str = "refuse"
+    limit: float | None = None
+
+
+class _Raster(NamedTuple):
+    """A variable, its spatial axes, and its own axes of a longitude and a latitude for each pixel, where it has those.
+
+    `key` is the same for variables on the same grid.
+    """
+
+    array: xr.DataArray
+    axes: SpatialAxes
+    geolocation: tuple[str, str] | None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (*(self.geolocation or ()), self.axes.y, self.axes.x)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """How one variable is read."""
+
+    array: xr.DataArray
+    axes: SpatialAxes
+    meaning: Meaning
+    places: tuple[tuple[int, ...], ...]  # chosen positions along each leading axis
+    described: SourceVariable
+
+    @property
+    def is_plain(self) -> bool:
+        """True where rows and columns come last."""
+        return self.array.dims[-2:] == (self.axes.y, self.axes.x)
+
+    def place(self, number: int) -> tuple[int, ...]:
+        """Where a slice stands along the leading axes of the array."""
+        sizes = tuple(map(len, self.places))
+        index = np.unravel_index(number, sizes) if sizes else ()
+        return tuple(chosen[int(at)] for chosen, at in zip(self.places, index, strict=True))
 
 
 class ArraySource:
@@ -58,13 +125,14 @@ class ArraySource:
     Parameters
     ----------
     data : xarray.DataArray or xarray.Dataset
-        With regular 1-D coordinates `y`/`x`, `lat`/`lon` or `latitude`/`longitude`, rows and columns last, and a CRS
-        that rioxarray finds (`spatial_ref`) or that `proj:*` attributes state. Values are taken as they are, packed or
-        not.
+        With 1-D coordinates of rows and columns and a CRS, or with a longitude and a latitude for each pixel. Values
+        are taken as they are, packed or not.
     variables : sequence of str, optional
-        Which variables of a Dataset; all on the grid by default.
+        Which variables of a Dataset; all by default, where they lie on one grid.
+    reading : Reading, optional
+        What the user states.
     nodata : float, optional
-        The value that means "no data", in place of what the attributes say.
+        Short for `reading` with that nodata.
     name : str
         Where it comes from, for messages.
     fingerprint : str, optional
@@ -76,7 +144,7 @@ class ArraySource:
     MetadataError
         If the CRS or the coordinates are missing or irregular, or a nodata does not fit.
     UnsupportedError
-        If a dtype is not supported, or rows and columns are not the last axes.
+        If a dtype is not supported.
     UnknownNameError
         If a variable asked for does not exist.
     """
@@ -86,20 +154,24 @@ class ArraySource:
         data: xr.DataArray | xr.Dataset,
         *,
         variables: Sequence[str] | None = None,
-        nodata: float | None = None,
+        reading: Reading | None = None,
+        nodata: float | str | None = None,
         name: str = "<memory>",
         fingerprint: str | None = None,
     ) -> None:
         self._name = name
+        reading = reading or Reading(nodata=nodata)
         dataset = _as_dataset(data)
-        y, x = _spatial_names(dataset, name)
-        self._arrays = _select(dataset, variables, (y, x), name)
-        self._grid = Grid(
-            (dataset.sizes[y], dataset.sizes[x]),
-            _transform(dataset, (y, x), name),
-            _crs_of(dataset, self._arrays, name),
+        rasters, left_out = _rasters(dataset, variables, name)
+        placed = _placed(dataset, rasters[0], reading, name)
+        self._grid: AnyGrid = placed.grid
+        self._opened = tuple(_open(raster, reading, name) for raster in rasters)
+        cf_select.require_used(reading.select, [opened.described.leading for opened in self._opened], name)
+        self._variables = tuple(opened.described for opened in self._opened)
+        found = (*left_out, *_of_axes(rasters, name), *placed.quirks)
+        self._quirks = tuple(
+            dict.fromkeys([*found, *(quirk for one in rasters for quirk in _quirks(one, reading, name))])
         )
-        self._variables = tuple(_describe(array, (y, x), nodata, name) for array in self._arrays)
         self._fingerprint = fingerprint or _metadata_hash(self)
 
     @property
@@ -108,7 +180,7 @@ class ArraySource:
         return self._name
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> AnyGrid:
         """The shared grid."""
         return self._grid
 
@@ -116,6 +188,11 @@ class ArraySource:
     def variables(self) -> tuple[SourceVariable, ...]:
         """The variables chosen."""
         return self._variables
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed."""
+        return self._quirks
 
     @property
     def has_alpha(self) -> bool:
@@ -135,7 +212,7 @@ class ArraySource:
     @cached_property
     def block_shapes(self) -> tuple[tuple[int, int], ...]:
         """Those of each variable."""
-        return tuple(_block_of(array) for array in self._arrays)
+        return tuple(_block_of(opened) for opened in self._opened)
 
     @property
     def resident_bytes(self) -> int:
@@ -151,7 +228,27 @@ class ArraySource:
         values = np.empty((len(slices), *window.shape), self._variables[slices[0].variable].dtype)
         for index, wanted in enumerate(slices):
             values[index] = self.read_one(window, wanted)
-        return Pixels(values, valid_of(values, slices, self._variables))
+        return Pixels(values, self.valid(values, slices))
+
+    def valid(self, values: NDArray[Any], slices: Sequence[Slice]) -> NDArray[np.bool_]:
+        """Tell which values are data, each by the meaning of its variable; shape (slice, row, col), as `values`."""
+        meanings = [self._opened[variable].meaning for variable, _ in slices]
+        if all(meaning == meanings[0] for meaning in meanings):
+            return meanings[0].valid(values)
+        return np.stack([meaning.valid(one) for one, meaning in zip(values, meanings, strict=True)])
+
+    def is_stored(self, variable: int) -> bool:
+        """Tell whether values are handed on as they are stored, rows and columns last."""
+        opened = self._opened[variable]
+        return opened.is_plain and opened.meaning.stored == opened.meaning.dtype
+
+    def stored_shape(self, variable: int) -> tuple[int, ...]:
+        """Sizes of all axes of a variable, before any positions were chosen."""
+        return tuple(self._opened[variable].array.shape)
+
+    def place(self, wanted: Slice) -> tuple[int, ...]:
+        """Where a slice stands along the leading axes of its variable, before any positions were chosen."""
+        return self._opened[wanted.variable].place(wanted.number)
 
     def read_one(self, window: Window, wanted: Slice) -> NDArray[Any]:
         """Read one slice by way of xarray.
@@ -166,15 +263,19 @@ class ArraySource:
         ChunkReadError
             If it cannot be read.
         """
-        described = self._variables[wanted.variable]
-        sizes = tuple(axis.size for axis in described.leading)
-        place = np.unravel_index(wanted.number, sizes) if sizes else ()
+        opened = self._opened[wanted.variable]
+        places = iter(opened.place(wanted.number))
+        rows, cols = window.slices
+        spatial = {opened.axes.y: rows, opened.axes.x: cols}
+        index = tuple(spatial[str(name)] if name in spatial else next(places) for name in opened.array.dims)
         try:
-            piece = self._arrays[wanted.variable][(*place, *window.slices)]
-            return np.asarray(piece.values, described.dtype)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            values = np.asarray(opened.array.variable[index].values)
+        except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
             where = f"rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
-            raise ChunkReadError(f"{self._name} {described.name}", f"slice {wanted.number}, {where}") from error
+            named = f"{self._name} {opened.described.name}"
+            raise ChunkReadError(named, f"slice {wanted.number}, {where}") from error
+        order = [str(name) for name in opened.array.dims if name in spatial]
+        return opened.meaning.taken(values if order == [opened.axes.y, opened.axes.x] else values.T)
 
 
 def is_xarray(data: object) -> TypeGuard[xr.DataArray | xr.Dataset]:
@@ -195,153 +296,180 @@ def _as_dataset(data: xr.DataArray | xr.Dataset) -> xr.Dataset:
     raise ParameterError("source", found=type(data).__name__, expected="a path, a DataArray, a Dataset or a Source")
 
 
-def _spatial_names(dataset: xr.Dataset, name: str) -> tuple[str, str]:
-    for y, x in zip(Y_NAMES, X_NAMES, strict=True):
-        if y in dataset.sizes and x in dataset.sizes:
-            return y, x
-    raise MetadataError(
-        name, "dimensions", found=tuple(dataset.sizes), expected="y and x, lat and lon, or latitude and longitude"
-    )
+def _rasters(
+    dataset: xr.Dataset, wanted: Sequence[str] | None, name: str
+) -> tuple[tuple[_Raster, ...], tuple[Quirk, ...]]:
+    """Choose variables that lie on one grid, and say which others are left out.
 
-
-def _select(
-    dataset: xr.Dataset, wanted: Sequence[str] | None, spatial: tuple[str, str], name: str
-) -> tuple[xr.DataArray, ...]:
-    known = tuple(str(key) for key, array in dataset.data_vars.items() if set(spatial) <= set(array.dims))
+    Raises
+    ------
+    MetadataError
+        If there is none, or they lie on several grids and nobody has chosen.
+    UnknownNameError
+        If one that is wanted is not there.
+    """
+    beside = _beside(dataset)
+    known = {str(key): array for key, array in dataset.data_vars.items() if str(key) not in beside and array.ndim > 1}
     for key in wanted or ():
         if key not in known:
-            raise UnknownNameError("variable", key, known)
-    chosen = tuple(dict.fromkeys(wanted or known))
-    if not chosen:
-        raise MetadataError(
-            name, "variables", found=tuple(dataset.data_vars), expected=f"one with dimensions {spatial}"
+            raise UnknownNameError("variable", key, tuple(known))
+    found: dict[str, _Raster] = {}
+    quirks: list[Quirk] = []
+    for key in dict.fromkeys(wanted or known):
+        array = known[key]
+        raster = _raster(dataset, array, f"{name} {key}")
+        if raster is not None and (array.dtype.kind in _NUMBERS or wanted):
+            found[key] = raster
+        elif wanted:
+            expected = "rows and columns that coordinates, dimension names or a GeoTransform tell"
+            raise MetadataError(f"{name} {key}", "dimensions", found=array.dims, expected=expected)
+        elif raster is not None:
+            quirks.append(Quirk("left-out", f"{name} {key}", f"values of type {array.dtype}", "left out"))
+    if not found:
+        for key in known if quirks else ():
+            check_dtype(known[key].dtype, node=f"{name} {key}")  # says what may be built
+        dimensions = {key: array.dims for key, array in known.items()}
+        expected = "a variable with rows and columns: y and x, lat and lon, or longitude and latitude"
+        raise MetadataError(name, "dimensions", found=dimensions or tuple(dataset.sizes), expected=expected)
+    grids: dict[tuple[str, ...], list[str]] = {}
+    for key, raster in found.items():
+        grids.setdefault(raster.key, []).append(key)
+    if len(grids) > 1:
+        several = {" ".join(key): names for key, names in grids.items()}
+        raise MetadataError(name, "variables", found=several, expected="variables of one grid: choose some")
+    return tuple(found.values()), tuple(quirks)
+
+
+def _beside(dataset: xr.Dataset) -> set[str]:
+    """Variables that describe others: bounds, coordinates, grid mappings."""
+    named: set[str] = set()
+    for variable in dataset.variables.values():
+        for key in ("bounds", "coordinates", "climatology"):
+            named |= set(text(variable, key).split())
+        named |= set(text(variable, "grid_mapping").replace(":", " ").split())
+    for name, variable in dataset.variables.items():
+        if "grid_mapping_name" in variable.attrs or "crs_wkt" in variable.attrs:
+            named.add(str(name))
+        if text(variable, "standard_name") in ("longitude", "latitude"):
+            named.add(str(name))
+    return named
+
+
+def _raster(dataset: xr.Dataset, array: xr.DataArray, node: str) -> _Raster | None:
+    axes, located = axes_of(dataset, array, node), geolocation_of(dataset, array, node)
+    if located is not None:
+        y, x = (str(name) for name in dataset[located[0]].dims if dataset.sizes[name] > 1)
+        return _Raster(array, SpatialAxes(y, x, None, None) if axes is None else axes, located)
+    return None if axes is None else _Raster(array, axes, None)
+
+
+def _placed(dataset: xr.Dataset, raster: _Raster, reading: Reading, name: str) -> Placed:
+    """Place the pixels: by 1-D coordinates where those and their CRS are known, else by longitudes and latitudes."""
+    node = f"{name} {raster.array.name}"
+    axes = raster.axes
+    coordinates = tuple(found or dimension for found, dimension in ((axes.rows, axes.y), (axes.cols, axes.x)))
+    located = raster.geolocation
+    if located is not None and not _has_axes(dataset, raster, reading, node):
+        stated = crs_of(dataset, raster.array, node=node, coordinates=located, given=reading.crs)
+        placed = geolocate(dataset, located, stated.crs, node=name, limit=reading.limit)
+    else:
+        stated = crs_of(dataset, raster.array, node=node, coordinates=coordinates, given=reading.crs)
+        placed = place(
+            dataset,
+            axes,
+            stated.crs,
+            mapping=stated.mapping,
+            transform=geotransform(dataset, raster.array, stated.mapping),
+            node=name,
+            irregular=reading.irregular,
         )
-    for key in chosen:
-        if dataset[key].dims[-2:] != spatial:
-            raise UnsupportedError(f"{name} {key}: dimensions {dataset[key].dims}", f"{spatial} must come last")
-    return tuple(dataset[key] for key in chosen)
+    return Placed(placed.grid, (*stated.quirks, *placed.quirks))
 
 
-def _transform(dataset: xr.Dataset, spatial: tuple[str, str], name: str) -> Affine:
-    (row_start, row_step), (col_start, col_step) = (_regular(dataset, dimension, name) for dimension in spatial)
-    return Affine(col_step, 0.0, col_start - col_step / 2, 0.0, row_step, row_start - row_step / 2)
+def _has_axes(dataset: xr.Dataset, raster: _Raster, reading: Reading, node: str) -> bool:
+    """Tell whether rows and columns have coordinates of their own in a CRS that is known."""
+    axes = raster.axes
+    try:
+        stated = crs_of(dataset, raster.array, node=node, coordinates=(axes.y, axes.x), given=None)
+    except MetadataError:
+        stated = None
+    has_coordinates = axes.rows is not None and axes.cols is not None
+    if stated is not None and (has_coordinates or geotransform(dataset, raster.array, stated.mapping) is not None):
+        return True
+    if not has_coordinates or reading.crs is None:
+        return False
+    units = [text(dataset[str(found)], "units").lower() for found in (axes.rows, axes.cols)]
+    return all(unit.startswith("degree") for unit in units) == reading.crs.is_geographic
 
 
-def _regular(dataset: xr.Dataset, dimension: str, name: str) -> tuple[float, float]:
-    """First centre and step of a coordinate, taken from both ends so that rounding does not add up."""
-    if dimension not in dataset.coords:
-        raise MetadataError(name, dimension, found=None, expected="a coordinate variable with the pixel centres")
-    centres = np.asarray(dataset[dimension].values, np.float64)
-    if centres.size < 2:
-        raise MetadataError(
-            name, dimension, found=centres.tolist(), expected="at least 2 pixel centres, to tell the cell size"
-        )
-    if not np.isfinite(centres).all():
-        raise MetadataError(name, dimension, found="a value that is not finite", expected="finite pixel centres")
-    step = (centres[-1] - centres[0]) / (centres.size - 1)
-    even = centres[0] + step * np.arange(centres.size)
-    worst = float(np.abs(centres - even).max() / abs(step)) if step else math.inf
-    if worst > REGULAR:
-        raise MetadataError(
-            name, dimension, found=f"{worst:.3g} cells off an even spacing", expected=f"at most {REGULAR} cells"
-        )
-    return float(centres[0]), float(step)
-
-
-def _crs_of(dataset: xr.Dataset, arrays: tuple[xr.DataArray, ...], name: str) -> CRS:
-    # Registers the `.rio` accessor. Here, for it takes half a second, which builds from raster files need not pay.
-    import rioxarray  # noqa: F401, PLC0415
-
-    for holder in (arrays[0], dataset):
-        found = holder.rio.crs
-        if found is not None:
-            return crs_module.from_wkt2(found.to_wkt(), node=name, key="crs")
-    for attributes in (arrays[0].attrs, dataset.attrs):
-        stated = proj.from_attributes(attributes, node=name)
-        if stated is not None:
-            return stated
-    raise MetadataError(name, "crs", found=None, expected="a coordinate reference system; it is never guessed")
-
-
-def _describe(array: xr.DataArray, spatial: tuple[str, str], nodata: float | None, name: str) -> SourceVariable:
+def _open(raster: _Raster, reading: Reading, name: str) -> _Opened:
+    array, axes = raster.array, raster.axes
     node = f"{name} {array.name}"
-    dtype = check_dtype(array.dtype, node=node)
-    if nodata is None:
-        nodata = _declared_nodata(array, node)
-    attributes = {key: _plain(array.attrs[key]) for key in _KEPT if key in array.attrs}
-    attributes.setdefault("long_name", str(array.name))
-    leading = tuple(_axis(array, dimension, node) for dimension in array.dims if dimension not in spatial)
-    return SourceVariable(
-        str(array.name),
-        dtype,
-        check_nodata(nodata, dtype, node=node),
-        leading,
-        attributes,
-        is_categorical="flag_values" in array.attrs,
-        is_flags="flag_masks" in array.attrs and "flag_values" not in array.attrs,
-    )
-
-
-def _declared_nodata(array: xr.DataArray, node: str) -> float | None:
-    """`_FillValue`, else `missing_value`, else rioxarray's nodata, from the attributes of packed data.
-
-    Masked floats keep them in the encoding instead, where they no longer stand in the data: those hold NaN.
-    """
-    for key in ("_FillValue", "missing_value", "nodata"):
-        value = array.attrs.get(key)
-        if value is None:
+    meaning = meaning_of(array, node, nodata=reading.nodata)
+    leading: list[Axis] = []
+    places: list[tuple[int, ...]] = []
+    for dimension in array.dims:
+        if dimension in (axes.y, axes.x):
             continue
-        if np.size(value) != 1 or not isinstance(np.asarray(value).ravel()[0].item(), int | float):
-            raise MetadataError(node, key, found=value, expected="one number")
-        number: float = np.asarray(value).ravel()[0].item()  # an int stays one: no float64 holds those beyond 2**53
-        return number
-    return None
+        axis, _ = axis_of(array, dimension, node)
+        chosen = cf_select.positions(axis, reading.select, node)
+        leading.append(cf_select.cut(axis, chosen))
+        places.append(chosen)
+    attributes, _ = in_words_of_cf(attributes_of(array, meaning, _KEPT), node)
+    attributes.setdefault("long_name", str(array.name))
+    described = SourceVariable(
+        str(array.name),
+        meaning.dtype,
+        meaning.nodata,
+        tuple(leading),
+        attributes,
+        is_categorical="flag_values" in attributes,
+        is_flags="flag_masks" in attributes and "flag_values" not in attributes,
+        is_masked=meaning.has_more,
+    )
+    return _Opened(array, axes, meaning, tuple(places), described)
 
 
-def _block_of(array: xr.DataArray) -> tuple[int, int]:
+def _quirks(raster: _Raster, reading: Reading, name: str) -> Iterable[Quirk]:
+    """List what is groomed of one variable's values and leading axes."""
+    node = f"{name} {raster.array.name}"
+    meaning = meaning_of(raster.array, node, nodata=reading.nodata)
+    yield from meaning.quirks
+    yield from in_words_of_cf(attributes_of(raster.array, meaning, _KEPT), node)[1]
+    for dimension in raster.array.dims:
+        if dimension not in (raster.axes.y, raster.axes.x):
+            yield from axis_of(raster.array, dimension, name)[1]
+
+
+def _of_axes(rasters: Sequence[_Raster], name: str) -> Iterable[Quirk]:
+    """List what is groomed of the names and the order of axes."""
+    axes = rasters[0].axes
+    if not axes.are_usual:
+        yield Quirk("axis-names", name, f"{axes.y}, {axes.x}", "named y, x")
+    for raster in rasters:
+        if raster.array.dims[-2:] != (raster.axes.y, raster.axes.x):
+            found = ", ".join(map(str, raster.array.dims))
+            yield Quirk("axis-order", f"{name} {raster.array.name}", found, "rows and columns are put last")
+
+
+def _block_of(opened: _Opened) -> tuple[int, int]:
     """Rows and columns of a block of one variable: dask's first chunk, the file's chunk, or none in particular."""
+    array, names = opened.array, (opened.axes.y, opened.axes.x)
     if array.chunks is not None:
-        rows, cols = (max(sizes) for sizes in array.chunks[-2:])
+        chunks = dict(zip(map(str, array.dims), array.chunks, strict=True))
+        rows, cols = (max(chunks[name]) for name in names)
         return rows, cols
     preferred = array.encoding.get("preferred_chunks")
     if isinstance(preferred, dict):  # backends leave the chunks of the file there
-        height, width = (preferred.get(dimension) for dimension in array.dims[-2:])
+        height, width = (preferred.get(name) for name in names)
         if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
             return height, width
-    height, width = array.shape[-2:]
+    height, width = (array.sizes[name] for name in names)
     return min(MEMORY_BLOCK, height), min(MEMORY_BLOCK, width)
 
 
-def _axis(array: xr.DataArray, dimension: Hashable, node: str) -> Axis:
-    size = array.sizes[dimension]
-    if size < 1:
-        raise MetadataError(node, str(dimension), found=size, expected="a length of at least 1")
-    if dimension not in array.coords:
-        return Axis(str(dimension), tuple(range(size)))
-    coordinate = array.coords[dimension]
-    values, attributes = coordinate.values, {str(k): _plain(v) for k, v in coordinate.attrs.items()}
-    if attributes.get("calendar") == "gregorian":  # the name that CF 4.4.1 has retired
-        attributes["calendar"] = "standard"
-    if values.dtype.kind == "M":
-        seconds = values.astype("datetime64[s]")
-        if not np.array_equal(seconds.astype(values.dtype), values):
-            raise UnsupportedError(f"{node}: coordinate {dimension}", "times finer than a second are not kept")
-        attributes |= {"units": "seconds since 1970-01-01T00:00:00", "calendar": "proleptic_gregorian"}
-        attributes |= {"standard_name": "time", "axis": "T"}
-        values = seconds.astype(np.int64)
-    if values.dtype.kind not in "iuf":
-        raise UnsupportedError(f"{node}: coordinate {dimension} of type {values.dtype}", "numbers and times are")
-    if not np.isfinite(values).all():
-        raise MetadataError(node, str(dimension), found="a value that is not finite", expected="finite coordinates")
-    return Axis(str(dimension), tuple(value.item() for value in values), attributes)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
-
-
 def _metadata_hash(source: ArraySource) -> str:
-    text = repr((source.grid.shape, tuple(source.grid.transform), source.grid.crs.wkt2, source.variables))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    grid = source.grid
+    placed = grid.to_document() if not hasattr(grid, "transform") else (tuple(grid.transform), grid.crs.wkt2)
+    text_of_all = repr((grid.shape, placed, source.variables))
+    return hashlib.sha256(text_of_all.encode()).hexdigest()[:16]

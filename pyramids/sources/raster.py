@@ -45,6 +45,8 @@ from geozarr.errors import (
 )
 from geozarr.grid import Grid
 from geozarr.window import Window
+from pyramids.placement import ControlPoints
+from pyramids.sources.quirk import Quirk
 from pyramids.sources.source import (
     Axis,
     Pixels,
@@ -53,6 +55,7 @@ from pyramids.sources.source import (
     check_dtype,
     check_nodata,
     largest_block,
+    stated_nodata,
     valid_of,
 )
 
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr import CRS
+    from pyramids.placement import AnyGrid
 
 # Bytes of GDAL's own block cache, whose default is 5 % of the machine. Callers read whole blocks and keep them, so that
 # it only has to hold the bands that are decoded together.
@@ -77,7 +81,7 @@ AXIS_VARIABLE = "data"  # name of the one variable when bands are an axis
 class _Description:
     """What the file says of itself, read once."""
 
-    grid: Grid
+    grid: AnyGrid
     variables: tuple[SourceVariable, ...]
     bands: tuple[tuple[int, ...], ...]  # GDAL band numbers of each variable's slices
     has_alpha: bool
@@ -119,11 +123,13 @@ class RasterSource:
     ----------
     path : str or Path
         What rasterio opens.
-    nodata : float, optional
-        The value that means "no data", in place of what the file says.
+    nodata : float or "none", optional
+        The value that means "no data", in place of what the file says; "none": there is none.
     bands : str
         "variables": each band is a variable, named by its colour, else its description, else `b1`, `b2` ...
         "axis": one variable `data` with a `band` axis.
+    crs : CRS, optional
+        What the coordinates mean, in place of what the file says.
     name : str, optional
         What it is called in plans; by default its path.
 
@@ -132,15 +138,22 @@ class RasterSource:
     StoreError
         If the file cannot be opened.
     MetadataError
-        If it has no CRS, no or a singular transform, no pixels, or a nodata that its dtype cannot hold.
+        If it has no CRS, neither a transform nor ground control points, a singular transform, no pixels, or a nodata
+        that its dtype cannot hold.
     UnsupportedError
-        If its dtype is not supported, or it is placed by ground control points.
+        If its dtype is not supported.
     ParameterError
         If `bands` is neither of the two.
     """
 
     def __init__(
-        self, path: str | Path, *, nodata: float | None = None, bands: str = "variables", name: str | None = None
+        self,
+        path: str | Path,
+        *,
+        nodata: float | str | None = None,
+        bands: str = "variables",
+        crs: CRS | None = None,
+        name: str | None = None,
     ) -> None:
         if bands not in BAND_LAYOUTS:
             raise ParameterError("bands", found=bands, expected=f"one of {', '.join(BAND_LAYOUTS)}")
@@ -151,16 +164,18 @@ class RasterSource:
         self._lock = threading.Lock()
         self._shared: Any = None
         self._nodata = nodata
+        self._crs = crs
         self._files = (self._path,)
-        before = _state(self._files)
+        before = state_of(self._files)
         self._described = self._describe(bands)
-        self._states = before if len(self._files) == 1 else _state(self._files)
+        self._states = before if len(self._files) == 1 else state_of(self._files)
         _GDAL_CACHE.serve(self, self._described.storage.kept_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the file itself, and may be at home in another folder.
         path = str(Path(self._path).absolute()) if Path(self._path).exists() else self._path
-        return partial(RasterSource, nodata=self._nodata, bands=self._bands, name=self._name), (path,)
+        opened_again = partial(RasterSource, nodata=self._nodata, bands=self._bands, crs=self._crs, name=self._name)
+        return opened_again, (path,)
 
     @property
     def name(self) -> str:
@@ -168,7 +183,7 @@ class RasterSource:
         return self._name
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> AnyGrid:
         """Grid of the file."""
         return self._described.grid
 
@@ -178,6 +193,11 @@ class RasterSource:
         return self._described.variables
 
     @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed."""
+        return (*self._quirks, *_quirks_of(self.grid, self._path))
+
+    @property
     def has_alpha(self) -> bool:
         """True where the file has an alpha band or an internal mask."""
         return self._described.has_alpha
@@ -185,7 +205,7 @@ class RasterSource:
     @property
     def fingerprint(self) -> str:
         """Size and time of the file, and of those that a virtual one is made of, as they are now."""
-        return _fingerprint(self._files, _state(self._files))
+        return fingerprint_of(self._files, state_of(self._files))
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -274,10 +294,10 @@ class RasterSource:
         SourceChangedError
             If one of them differs in size or time, or is gone.
         """
-        now = _state(self._files)
+        now = state_of(self._files)
         if now != self._states:
-            before = _fingerprint(self._files, self._states)
-            raise SourceChangedError(self._path, before=before, now=_fingerprint(self._files, now))
+            before = fingerprint_of(self._files, self._states)
+            raise SourceChangedError(self._path, before=before, now=fingerprint_of(self._files, now))
 
     def _valid(
         self, values: NDArray[Any], alpha: NDArray[np.uint8] | None, slices: Sequence[Slice]
@@ -329,7 +349,7 @@ class RasterSource:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             opened = self._open()
         with rasterio.Env(), opened as dataset:
-            grid = _grid_of(dataset, self._path)
+            grid, self._quirks = _grid_of(dataset, self._path, self._crs)
             colours = dataset.colorinterp
             if dataset.driver == "VRT":
                 self._files = (self._path, *(name for name in dataset.files if name != self._path))
@@ -354,7 +374,7 @@ class RasterSource:
         dtype = check_dtype(dataset.dtypes[index], node=node)
         # As GDAL has it: where a mask band tells what is missing, a nodata value beside it does not count.
         of_file = None if has_mask else _declared_nodata(dataset, band, dtype)
-        declared = of_file if self._nodata is None else self._nodata
+        declared = of_file if self._nodata is None else stated_nodata(self._nodata)
         colour = dataset.colorinterp[index]
         attributes: dict[str, Any] = {"long_name": dataset.descriptions[index] or name}
         if colour != ColorInterp.undefined:
@@ -443,23 +463,51 @@ def _declared_nodata(dataset: Any, band: int, dtype: np.dtype[Any]) -> float | N
     return int(text) if text is not None else None
 
 
-def _grid_of(dataset: Any, path: str) -> Grid:
+def _grid_of(dataset: Any, path: str, given: CRS | None) -> tuple[AnyGrid, tuple[Quirk, ...]]:
     if dataset.height < 1 or dataset.width < 1:
         raise MetadataError(path, "shape", found=dataset.shape, expected="at least 1 x 1 pixel")
-    points, _ = dataset.gcps
-    if dataset.transform.is_identity:
-        if points:
-            raise UnsupportedError(
-                f"{path}: georeference by {len(points)} ground control points", "warp it with gdalwarp first"
-            )
+    points, crs_of_points = dataset.gcps
+    is_placed = not dataset.transform.is_identity
+    declared = dataset.crs if is_placed else crs_of_points or dataset.crs
+    if not is_placed and not points:
         raise MetadataError(path, "transform", found=None, expected="a geotransform")
-    if dataset.crs is None:
-        raise MetadataError(path, "crs", found=None, expected="a coordinate reference system; it is never guessed")
-    crs = _crs_of(dataset.crs, path)
+    crs, quirks = _crs_from(declared, path, given)
     try:
-        return Grid(dataset.shape, dataset.transform, crs)
+        if not is_placed:
+            known = [(point.col, point.row, point.x, point.y) for point in points]
+            return ControlPoints(dataset.shape, known, crs), quirks
+        return Grid(dataset.shape, dataset.transform, crs), quirks
     except MetadataError as error:
         raise MetadataError(path, error.key, found=error.found, expected=error.expected) from error
+
+
+def _crs_from(declared: Any, path: str, given: CRS | None) -> tuple[CRS, tuple[Quirk, ...]]:
+    """Take the CRS of a file, or what the user says in its place."""
+    if given is None:
+        if declared is None:
+            expected = "a coordinate reference system; it is never guessed, state it with crs"
+            raise MetadataError(path, "crs", found=None, expected=expected)
+        return _crs_of(declared, path), ()
+    stated = None if declared is None else _crs_of(declared, path)
+    if stated is not None and stated.is_same_place(given):
+        return stated, ()
+    found = "no CRS" if stated is None else str(stated)
+    return given, (Quirk("crs-given", path, found, f"{given} is taken, as the user says"),)
+
+
+def _quirks_of(grid: AnyGrid, path: str) -> tuple[Quirk, ...]:
+    if isinstance(grid, ControlPoints):
+        found = f"{grid.count} ground control points"
+        done = f"pixels are read where GDAL's polynomial through them says, {grid.residual:.2g} pixels off them"
+        return (Quirk("control-points", path, found, done),)
+    if not isinstance(grid, Grid) or not grid.is_rectilinear:
+        return ()
+    found_quirks = []
+    if grid.transform.e > 0:
+        found_quirks.append(Quirk("south-up", path, "rows from south to north", "rows are turned around"))
+    if grid.transform.a < 0:
+        found_quirks.append(Quirk("west-positive", path, "columns from east to west", "columns are turned around"))
+    return tuple(found_quirks)
 
 
 def _crs_of(declared: rasterio.crs.CRS, path: str) -> CRS:
@@ -529,7 +577,7 @@ def _as_axis(variables: tuple[SourceVariable, ...], bands: list[int], path: str)
     )
 
 
-def _state(files: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
+def state_of(files: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
     """Size and time of files; None for one that is virtual or remote: named, but not watched."""
     found: list[tuple[int, int] | None] = []
     for name in files:
@@ -542,7 +590,7 @@ def _state(files: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
     return tuple(found)
 
 
-def _fingerprint(files: Sequence[str], states: Sequence[tuple[int, int] | None]) -> str:
+def fingerprint_of(files: Sequence[str], states: Sequence[tuple[int, int] | None]) -> str:
     """Name, size and time of a file; a hash of those of all files where there are several."""
     texts = [
         name if state is None else f"{Path(name).name} {state[0]} {state[1]}"

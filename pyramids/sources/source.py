@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from geozarr import cf
-from geozarr.errors import MetadataError, UnsupportedError
+from geozarr.errors import MetadataError, ParameterError, UnsupportedError
 from pyramids.kernels import jit
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geozarr import Grid, Window
+    from geozarr import Window
+    from pyramids.placement import AnyGrid
+    from pyramids.sources.quirk import Quirk
 
+NONE = "none"  # what a user says for "nothing is missing, whatever the source says"
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
@@ -72,6 +75,8 @@ class SourceVariable:
         True where values are class codes or palette indexes, of which no mean can be taken.
     is_flags : bool
         True where each bit of a value is a flag of its own.
+    is_masked : bool
+        True where `nodata` alone does not tell which values are missing.
     """
 
     name: str
@@ -81,6 +86,7 @@ class SourceVariable:
     attributes: dict[str, Any] = field(default_factory=dict)
     is_categorical: bool = False
     is_flags: bool = False
+    is_masked: bool = False
 
     @property
     def slice_count(self) -> int:
@@ -123,13 +129,18 @@ class Source(Protocol):
         ...
 
     @property
-    def grid(self) -> Grid:
-        """The grid that all variables share."""
+    def grid(self) -> AnyGrid:
+        """The grid that all variables share, or what else places its pixels."""
         ...
 
     @property
     def variables(self) -> tuple[SourceVariable, ...]:
         """What it holds."""
+        ...
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was put right in it, item by item."""
         ...
 
     @property
@@ -191,6 +202,21 @@ class Source(Protocol):
             If a block cannot be read or decoded.
         """
         ...
+
+
+def stated_nodata(value: float | str) -> float | None:
+    """Read what a user says of missing values: a number, or `NONE`.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither.
+    """
+    if value == NONE:
+        return None
+    if isinstance(value, str):
+        raise ParameterError("nodata", found=value, expected=f"a number, or {NONE!r}")
+    return value
 
 
 def check_dtype(dtype: np.dtype[Any] | str, *, node: str) -> np.dtype[Any]:

@@ -22,18 +22,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from geozarr import cf, codecs, documents
-from geozarr.errors import ChunkReadError, GeoZarrError, LimitError, StoreError
-from geozarr.store import decode_document
-from pyramids.sources.array import ArraySource
-from pyramids.sources.source import Pixels, largest_block, valid_of, valid_where
+from geozarr import store as store_module
+from geozarr.errors import (
+    ChunkReadError,
+    GeoZarrError,
+    LimitError,
+    MetadataError,
+    StoreError,
+    UnsupportedError,
+)
+from geozarr.store import decode_document, join
+from pyramids.sources import references
+from pyramids.sources.array import ArraySource, Reading
+from pyramids.sources.quirk import Quirk
+from pyramids.sources.source import Pixels, largest_block, valid_where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
 
-    from geozarr import Grid, Window
+    from geozarr import Window
+    from pyramids.placement import AnyGrid
     from pyramids.sources.source import Slice, SourceVariable
 
 MAX_CHUNK = 2**31  # bytes of one chunk, decoded; blosc frames hold no more
@@ -47,11 +58,15 @@ class ZarrSource:
     Parameters
     ----------
     path : str or Path
-        Folder of a group, or what else xarray opens.
+        Folder of a group, a zip file, a URL, the address of an Icechunk repository, or kerchunk references in JSON.
+    group : str
+        Path of a group in it. Of a pyramid the finest level is taken.
     variables : sequence of str, optional
         Which variables; all on the grid by default.
-    nodata : float, optional
-        The value that means "no data", in place of what the attributes say.
+    nodata : float or "none", optional
+        Short for `reading` with that nodata.
+    reading : Reading, optional
+        What the user states.
     name : str, optional
         What it is called in messages and plans; by default its path.
 
@@ -67,20 +82,30 @@ class ZarrSource:
         self,
         path: str | Path,
         *,
+        group: str = "",
         variables: Sequence[str] | None = None,
-        nodata: float | None = None,
+        nodata: float | str | None = None,
+        reading: Reading | None = None,
         name: str | None = None,
     ) -> None:
-        self._opened_by = (str(path), variables, nodata)
-        self._described = ArraySource(_open_dataset(path), variables=variables, nodata=nodata, name=name or str(path))
-        shape = self._described.grid.shape
-        self._arrays = tuple(_stored_array(Path(path), variable, shape) for variable in self._described.variables)
+        reading = reading or Reading(nodata=nodata)
+        self._opened_by = (str(path), group, variables, reading)
+        found, inner, self._mended = open_dataset(path, group=group)
+        self._name = name or (f"{path}/{inner}" if inner else str(path))
+        described = ArraySource(found, variables=variables, reading=reading, name=self._name)
+        self._described = described
+        folder = Path(path) / inner
+        self._arrays = tuple(
+            _stored_array(folder, variable, described.stored_shape(index)) if described.is_stored(index) else None
+            for index, variable in enumerate(described.variables)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the store itself, and may be at home in another folder.
-        path, variables, nodata = self._opened_by
+        path, group, variables, reading = self._opened_by
         there = str(Path(path).absolute()) if Path(path).exists() else path
-        return partial(ZarrSource, variables=variables, nodata=nodata, name=self.name), (there,)
+        opened_again = partial(ZarrSource, group=group, variables=variables, reading=reading, name=self._name)
+        return opened_again, (there,)
 
     @property
     def name(self) -> str:
@@ -88,9 +113,14 @@ class ZarrSource:
         return self._described.name
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> AnyGrid:
         """The shared grid."""
         return self._described.grid
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed."""
+        return (*self._mended, *self._described.quirks)
 
     @property
     def variables(self) -> tuple[SourceVariable, ...]:
@@ -146,34 +176,179 @@ class ZarrSource:
                 for index, wanted in group:
                     values[index] = self._described.read_one(window, wanted)
                 continue
-            sizes = tuple(axis.size for axis in self.variables[variable].leading)
-            places = [
-                _Target(tuple(map(int, np.unravel_index(wanted.number, sizes))) if sizes else (), values[index])
-                for index, wanted in group
-            ]
-            array.read(window, places)
-        return Pixels(values, valid_of(values, slices, self.variables))
+            array.read(window, [_Target(self._described.place(wanted), values[index]) for index, wanted in group])
+        return Pixels(values, self._described.valid(values, slices))
 
 
-def open_zarr(path: str | Path, *, variables: Sequence[str] | None = None, nodata: float | None = None) -> ZarrSource:
+def open_zarr(
+    path: str | Path,
+    *,
+    group: str = "",
+    variables: Sequence[str] | None = None,
+    nodata: float | str | None = None,
+    reading: Reading | None = None,
+) -> ZarrSource:
     """Open a Zarr store, lazily and packed, as a source; arguments and errors as `ZarrSource`."""
-    return ZarrSource(path, variables=variables, nodata=nodata)
+    return ZarrSource(path, group=group, variables=variables, nodata=nodata, reading=reading)
 
 
-def _open_dataset(path: str | Path) -> xr.Dataset:
+def open_dataset(path: str | Path, *, group: str = "") -> Found:
+    """Open a group of a store as it is stored: packed, with times as numbers.
+
+    Where the group is a pyramid, by whatever draft of `multiscales`, its finest level is opened.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder, a zip file, a URL, the address of an Icechunk repository, or a JSON document of kerchunk references.
+    group : str
+        Path of the group.
+
+    Returns
+    -------
+    Found
+        With the `proj:*` of the group above, where it has none (proj v0.1: one step).
+
+    Raises
+    ------
+    StoreError
+        If it cannot be opened.
+    MetadataError
+        If it holds groups alone, and none is said to be the finest.
+    """
+    is_references = "://" not in str(path) and references.is_references(Path(path))
+    store = references.ReferenceStore(path) if is_references else store_module.open_store(path)
+    folder = "" if any(store.get(key, length=1) is not None for key in _ROOTS) else _only(_groups(store, ""))
+    if folder and group:
+        group = group.removeprefix(folder).lstrip("/")
+    where = f"{path}/{join(folder, group)}" if folder or group else str(path)
+    _require_group(store, join(folder, group), where)
+    dataset, quirks = _opened(store, folder, group, where)
+    if folder:
+        quirks = (Quirk("inner-group", str(path), f"a folder {folder}", "taken for the store"), *quirks)
+    if any(variable.ndim > 1 for variable in dataset.variables.values()):
+        return Found(dataset, join(folder, group), quirks)
+    levels = _levels(dataset.attrs)
+    if not levels:
+        groups = _groups(store, join(folder, group))
+        if not groups:
+            return Found(dataset, join(folder, group), quirks)
+        expected = "a group with rasters: choose one with group"
+        raise MetadataError(where, "groups", found=groups, expected=expected)
+    opened = []
+    for name in levels:
+        inner = join(group, name)
+        level, more = _opened(store, folder, inner, f"{path}/{join(folder, inner)}")
+        opened.append((max((variable.size for variable in level.variables.values()), default=0), level, inner, more))
+    _, level, inner, more = max(opened, key=lambda item: item[0])
+    for key, value in dataset.attrs.items():
+        if key.startswith(("proj:", "spatial:dimensions")):
+            level.attrs.setdefault(key, value)
+    return Found(level, join(folder, inner), (*quirks, *more))
+
+
+def _require_group(store: store_module.Store, path: str, where: str) -> None:
+    """Refuse an array by itself, whose pixels nothing places; raises `MetadataError`."""
+    found = store.get(join(path, documents.DOCUMENT), most=store_module.MAX_DOCUMENT)
+    try:
+        is_array = found is not None and decode_document(found.data, node=path).get("node_type") == "array"
+    except GeoZarrError:
+        return  # whoever opens it says what is wrong
+    if is_array or store.get(join(path, ".zarray"), length=1) is not None:
+        expected = "a group, whose arrays have coordinates"
+        raise MetadataError(where, "node_type", found="an array by itself", expected=expected)
+
+
+def _only(groups: tuple[str, ...]) -> str:
+    return groups[0] if len(groups) == 1 else ""
+
+
+def _opened(store: store_module.Store, folder: str, group: str, where: str) -> tuple[xr.Dataset, tuple[Quirk, ...]]:
     import xarray as xr  # noqa: PLC0415 - a quarter of a second, which builds from raster files need not pay
 
+    from pyramids.sources.zarr_store import ReadableStore  # noqa: PLC0415 - imports zarr, which takes as long
+
+    readable = ReadableStore(store, folder)
     try:
         with warnings.catch_warnings():
             # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.
             warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
-            # With "all" the grid mapping becomes a coordinate, which is where rioxarray looks for the CRS.
-            dataset: xr.Dataset = xr.open_zarr(
-                path, chunks=None, mask_and_scale=False, decode_times=False, decode_coords="all"
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what a damaged document leads to
-        raise StoreError("open", str(path)) from error
-    return dataset
+            warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
+            for consolidated in (None, False):
+                # With "all" the grid mapping becomes a coordinate.
+                found: xr.Dataset = xr.open_zarr(
+                    readable,
+                    group=group or None,
+                    chunks=None,
+                    mask_and_scale=False,
+                    decode_times=False,
+                    decode_coords="all",
+                    consolidated=consolidated,
+                )
+                if found.variables:
+                    break  # else the consolidated metadata may lack what is there
+    except _DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError("open", where, reason=reason[:_SHOWN]) from error
+    return found, tuple(readable.quirks)
+
+
+class Found(NamedTuple):
+    """A group that was opened, its path, and what was put right in its documents."""
+
+    dataset: xr.Dataset
+    group: str
+    quirks: tuple[Quirk, ...]
+
+
+_ROOTS = (documents.DOCUMENT, ".zgroup", ".zarray", ".zmetadata")
+_MOST_LEVELS = 40  # of a pyramid that are looked at for the finest
+_SHOWN = 200  # characters of what a library says of a damaged document
+# What a damaged document leads to, in zarr-python and in xarray.
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, NotImplementedError)
+
+
+def _levels(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name levels of `multiscales` of which one is the finest: of v0.1, of the drafts of 2025, or of ndpyramid's list.
+
+    A level that is derived of another is not.
+    """
+    stated = attributes.get("multiscales")
+    levels = stated.get("layout") if isinstance(stated, dict) else None
+    if isinstance(stated, list) and stated and isinstance(stated[0], dict):
+        levels = stated[0].get("datasets")
+    known = [level for level in levels if isinstance(level, dict)] if isinstance(levels, list) else []
+    found = [
+        name
+        for level in known
+        for name in [next((level[key] for key in ("asset", "path", "id") if key in level), None)]
+        if "derived_from" not in level and isinstance(name, str) and all(map(is_name, name.split("/")))
+    ]
+    return tuple(dict.fromkeys(found))[:_MOST_LEVELS]
+
+
+def _groups(store: store_module.Store, group: str) -> tuple[str, ...]:
+    """Names of the groups directly below one."""
+    try:
+        names = store.children(group)
+    except UnsupportedError:
+        return ()
+    return tuple(name for name in names if is_name(name) and _is_group(store, join(group, name)))
+
+
+def _is_group(store: store_module.Store, path: str) -> bool:
+    if store.get(join(path, ".zgroup"), length=1) is not None:
+        return True
+    found = store.get(join(path, documents.DOCUMENT), most=store_module.MAX_DOCUMENT)
+    try:
+        return found is not None and decode_document(found.data, node=path).get("node_type") == "group"
+    except GeoZarrError:
+        return False
+
+
+def is_name(name: str) -> bool:
+    """Tell whether Zarr v3 allows a node of that name (core, "Node names")."""
+    return bool(name) and set(name) != {"."} and name[:2] != "__" and name[:1] != "."
 
 
 class _Target(NamedTuple):
@@ -407,7 +582,7 @@ class _StoredArray:
                     yield index
 
 
-def _stored_array(store: Path, variable: SourceVariable, shape: tuple[int, int]) -> _StoredArray | None:
+def _stored_array(store: Path, variable: SourceVariable, full: tuple[int, ...]) -> _StoredArray | None:
     """Read how an array is stored; None where it is one that is left to xarray."""
     folder = store / variable.name
     node = f"{store} {variable.name}"
@@ -415,7 +590,6 @@ def _stored_array(store: Path, variable: SourceVariable, shape: tuple[int, int])
         document = decode_document((folder / documents.DOCUMENT).read_bytes(), node=node)
         if document.get("node_type") != "array" or document.get("storage_transformers"):
             return None
-        full = (*(axis.size for axis in variable.leading), *shape)
         if documents.dtype_of(document, node=node) != variable.dtype or document.get("shape") != list(full):
             return None
         object_shape = documents.object_shape_of(document, rank=len(full), node=node)

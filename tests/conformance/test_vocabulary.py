@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from conformance import check, vocabulary
+from conformance import check
+from geozarr import vocabulary
 
 
 @pytest.fixture

@@ -256,8 +256,9 @@ def test_a_pyramid_is_replaced_only_when_asked_for(scene: Path, tmp_path: Path) 
         ["scene.tif", "x.zarr", "--memory", "nan"],
         ["scene.tif", "x.zarr", "--shard", "big"],
         ["scene.tif", "x.zarr", "--levels", "x"],
-        ["scene.tif", "x.zarr", "--nodata", "none"],
-        ["scene.tif", "x.zarr", "extra"],
+        ["scene.tif", "x.zarr", "--nodata", "nothing"],
+        ["scene.tif", "x.zarr", "--sel", "time"],
+        ["scene.tif", "x.zarr", "--overlap", "best"],
     ],
     ids=" ".join,
 )
