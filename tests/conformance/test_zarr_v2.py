@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 from obstore.store import MemoryStore
 
-from conformance import Severity, check, zarr_v2
-from geozarr import Grid, MetadataError, crs, levels
+from conformance import Severity, check
+from geozarr import Grid, MetadataError, crs, levels, zarr_v2
 from pyramid_factory import Variable, write_pyramid
 
 if TYPE_CHECKING:
