@@ -22,7 +22,7 @@ from geozarr.documents import DOCUMENT
 from geozarr.errors import ParameterError, TargetExistsError
 from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
-from pyramids import journal, publish, transaction, walk, workshop
+from pyramids import journal, publish, roots, transaction, walk, workshop
 from pyramids import lease as lease_module
 from pyramids.claim import State
 from pyramids.coordinator import Coordinator
@@ -211,6 +211,7 @@ def execute(
     if isinstance(target, str | Path) and Path(target).is_file():
         raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
     store = store_module.open_store(target, create=True)
+    transaction.require_format(store, plan)
     claim_module.require_ours(store)
     workshop.require_same(plan, source)
     report = Report(plan.work)
@@ -321,6 +322,7 @@ class _Run:
             for number, entry in known.array_entries(array)
         )
         self._restore(self._damaged(stored))
+        self._report.mended += roots.settle(self._store)
         damaged = [key for key, entry in known.others.items() if not workshop.is_whole(self._store, key, entry)]
         if damaged:
             self._report.mended += damaged

@@ -135,6 +135,8 @@ class Plan:
         Processes that do units of work.
     damaged : str
         What is done about a block of the source that cannot be read: "error", or "nodata".
+    zarr_format : int
+        Version of Zarr that is written, 2 or 3.
     """
 
     source: PlannedSource
@@ -154,6 +156,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     processes: int = 1
     damaged: str = ERROR
+    zarr_format: int = 3
 
     def __eq__(self, other: object) -> bool:
         return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
@@ -203,6 +206,7 @@ class Plan:
             chunk=(*ones, self.chunk, self.chunk),
             shard=None if side is None else (*ones, side, side),
             fill_value=variable.fill_value,
+            zarr_format=self.zarr_format,
         )
 
     def blocks(self, level: int) -> Window:
@@ -293,6 +297,7 @@ class Plan:
             "peak": self.peak,
             "notes": list(self.notes),
             "damaged": self.damaged,
+            "zarr_format": self.zarr_format,
         }
 
     def __str__(self) -> str:
@@ -319,6 +324,7 @@ def from_document(document: dict[str, Any]) -> Plan:
         notes=tuple(document["notes"]),
         processes=document.get("processes", 1),
         damaged=document.get("damaged", ERROR),
+        zarr_format=document.get("zarr_format", 3),
         **{name: document[name] for name in simple},
     )
 
@@ -417,7 +423,7 @@ def _describe(plan: Plan) -> list[str]:
     if plan.damaged == NODATA:
         lines.append("damaged    blocks of the source that cannot be read are taken for missing")
     lines += [
-        f"storage    {side}, blosc zstd",
+        f"storage    Zarr v{plan.zarr_format}, {side}, blosc zstd",
         f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",
         f"work       {plan.work / 1e6:,.1f} Mpx, {_hands(plan)}, blocks of {plan.block} px, subtrees of "
         f"{plan.block << plan.cut} px{' in rows' if plan.in_rows else ''}",
