@@ -214,7 +214,8 @@ def _statistics(summary: Summary, variable: PlannedVariable) -> dict[str, Any]:
     low, high = summary.minimum, summary.maximum
     scale, offset = variable.attributes.get("scale_factor", 1), variable.attributes.get("add_offset", 0)
     attributes: dict[str, Any] = {"statistics": summary.to_attributes()}
-    if math.isfinite(low) and math.isfinite(high):
+    # Of `alpha` only what is not transparent was counted, but its 0 are values too.
+    if variable.name != ALPHA and math.isfinite(low) and math.isfinite(high):
         ends = sorted((low * scale + offset, high * scale + offset))
         attributes["actual_range"] = ends
     return attributes
