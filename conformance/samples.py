@@ -86,7 +86,9 @@ def _is_readable(context: Context, variable: Node, dtype: np.dtype[Any]) -> bool
     codecs = context.member(variable, "codecs", lambda found: found if isinstance(found, list) else None)
     if variable.fault or chunk is None or codecs is None:
         return False
-    if context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is None:
+    has_fill = context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is not None
+    # Zarr v2 allows null, which leaves open what absent chunks hold; stored ones can be judged all the same.
+    if not has_fill and not (variable.version == 2 and variable.document.get("fill_value", ...) is None):
         return False
     return math.prod(chunk) * dtype.itemsize <= MAX_CHUNK and _are_known(codecs, 2)
 
