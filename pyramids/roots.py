@@ -170,10 +170,11 @@ def _without_others(block: dict[str, Any]) -> dict[str, Any]:
 
 def _delete_v2(store: Store) -> list[str]:
     """Delete the root documents of Zarr v2: first what shows a pyramid, last what tells that it was ours."""
-    names = [CONSOLIDATED, GROUP, ATTRIBUTES]
-    for name in names:
+    for name in (CONSOLIDATED, GROUP):
         store.delete(name)
-    return names
+    store.sync()  # a group must not outlast its attributes
+    store.delete(ATTRIBUTES)
+    return [CONSOLIDATED, GROUP, ATTRIBUTES]
 
 
 def _committed(store: Store) -> dict[str, Any] | None:

@@ -41,6 +41,7 @@ from pyramids.status import status
 from tiler.app import create_app
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
+from tiler.service import Service
 from tiler.settings import Dataset, Settings
 from tiler.source import PyramidSource
 
@@ -210,7 +211,9 @@ def test_gdal_reads_place_and_values(pair: dict[int, Path]) -> None:
                 if has_nodata and array.dtype.itemsize < 8:
                     np.testing.assert_equal(opened.nodata, array.fill_value)
                 assert has_nodata or opened.nodata is None, "a placeholder means nothing"
-                data = valid(array, dict(root.members(max_depth=None)), f"{item['asset']}/v")[index]
+                data = valid(array, arrays_of(pair[3]), f"{item['asset']}/v")[index]
+                if array.dtype == np.uint64:  # GDAL takes fill values above 2**63 for 2**63 - 1
+                    data = data & (array[index] != array.fill_value)
                 np.testing.assert_array_equal(opened.read(1)[data], array[index][data])
 
 
@@ -269,7 +272,7 @@ def test_there_are_no_shards() -> None:
     given = source("uint8", nodata=0)
     with pytest.raises(ParameterError) as caught:
         builds.plan_for(given, zarr_format=2, shard=2048)
-    assert (caught.value.name, caught.value.found) == ("shard", 2048)
+    assert (caught.value.parameter, caught.value.found) == ("shard", 2048)
     for shard in ("auto", "none"):
         assert builds.plan_for(given, zarr_format=2, shard=shard).shard is None
 
@@ -285,7 +288,7 @@ def test_auto_takes_no_shards_where_version_3_has_them() -> None:
 def test_other_versions_are_refused(version: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         builds.plan_for(source("uint8", nodata=0), zarr_format=version)
-    assert (caught.value.name, caught.value.found) == ("zarr_format", version)
+    assert (caught.value.parameter, caught.value.found) == ("zarr_format", version)
 
 
 def test_the_version_is_part_of_the_plan() -> None:
@@ -346,7 +349,11 @@ def test_what_is_damaged_is_mended(native: Path, key: str, damage: str) -> None:
         (native / key).unlink()
     else:
         (native / key).write_bytes((native / key).read_bytes()[:-1])
-    assert conformance.check(native, depth="objects").findings
+    if key == ".zgroup" and damage == "lost":
+        with pytest.raises(MetadataError, match=r"found '\.zmetadata'"):
+            conformance.check(native, depth="objects")
+    else:
+        assert conformance.check(native, depth="objects").findings
     assert rebuilt(native).mended == [key]
     assert {path: path.read_bytes() for path in before} == before
     assert conformance.check(native, depth="objects").findings == ()
@@ -452,12 +459,13 @@ def test_tiles_and_stored_objects_are_served(tmp_path: Path) -> None:
 
 
 def test_the_service_sees_a_new_version(native: Path) -> None:
-    settings = Settings(datasets=(Dataset("x", str(native)),), refresh=0.0)
-    with TestClient(create_app(settings)) as client:
-        assert client.get("/x/info").json()["width"] == 130
-        given = source("int16", nodata=-9999, side=140)
-        pyramids.build(given, native, zarr_format=2, overwrite=True, **GRIDS["native"])
-        assert client.get("/x/info").json()["width"] == 120
+    catalog = Service(Settings(datasets=(Dataset("x", str(native)),))).catalog
+    assert catalog.open("x").source.pyramid.levels.finest.grid.width == 130
+    assert not catalog.look("x")
+    given = source("int16", nodata=-9999, side=140)
+    pyramids.build(given, native, zarr_format=2, overwrite=True, **GRIDS["native"])
+    assert catalog.look("x")
+    assert catalog.open("x").source.pyramid.levels.finest.grid.width == 120
 
 
 def test_fill_value_alone_masks_as_xarray_has_it(native: Path) -> None:
