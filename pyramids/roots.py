@@ -106,9 +106,9 @@ def settle(store: Store) -> list[str]:
     if committed is None:
         stated = _stored(store, ATTRIBUTES)
         return _delete_v2(store) if stated is not None and manifest.ATTRIBUTE in stated else []
-    if manifest.ATTRIBUTE not in committed["metadata"][ATTRIBUTES]:
-        return []
     own = _without_others(committed)
+    if manifest.ATTRIBUTE not in own["metadata"][ATTRIBUTES]:
+        return []
     wanted = {name: own["metadata"][name] for name in (ATTRIBUTES, GROUP)} | {CONSOLIDATED: own}
     changed = [name for name, document in wanted.items() if _stored(store, name) != document]
     for name in changed:
@@ -130,8 +130,8 @@ def root_documents(store: Store) -> dict[str, bytes]:
     committed = _committed(store)
     if committed is None:
         return {}
-    entries = committed["metadata"]
-    found = {name: entries[name] for name in (GROUP, ATTRIBUTES)} | {CONSOLIDATED: committed}
+    own = _without_others(committed)
+    found = {name: own["metadata"][name] for name in (GROUP, ATTRIBUTES)} | {CONSOLIDATED: own}
     return {name: store_module.encode_document(document, node=name) for name, document in found.items()}
 
 
@@ -159,11 +159,13 @@ def node_documents(store: Store) -> Documents:
 
 
 def _without_others(block: dict[str, Any]) -> dict[str, Any]:
-    """Leave the nodes of other builds out of a `.zmetadata`."""
+    """Leave the nodes of other builds out of a `.zmetadata`; one that is none of ours stays as it is."""
     entries = block["metadata"]
-    layout = entries[ATTRIBUTES]["multiscales"]["layout"]
-    # A level below a folder brings the folder: `ab12cd34/13`.
-    own = {str(item["asset"]).partition("/")[0] for item in layout}
+    try:
+        # A level below a folder brings the folder: `ab12cd34/13`.
+        own = {str(item["asset"]).partition("/")[0] for item in entries[ATTRIBUTES]["multiscales"]["layout"]}
+    except (KeyError, TypeError):
+        return block
     kept = {key: entry for key, entry in entries.items() if "/" not in key or key.partition("/")[0] in own}
     return {**block, "metadata": kept}
 

@@ -22,10 +22,12 @@ from geozarr import MetadataError, TargetExistsError, manifest
 from geozarr import store as store_module
 from pyramids import roots
 from pyramids.clean import clean
+from pyramids.pack import pack
 from pyramids.status import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from geozarr.stores import Store
 
@@ -165,6 +167,14 @@ def test_a_build_that_begins_anew_is_not_seen_half_done(kind: str) -> None:
 
 def is_chunk(key: str) -> bool:
     return "/v0/" in key and not key.startswith(".build") and key.rpartition("/")[2][0].isdigit()
+
+
+@pytest.mark.faults
+def test_what_is_packed_beside_a_build_that_died_is_whole(tmp_path: Path) -> None:
+    for number, (place, store) in enumerate(deaths(2, 2)):
+        pack(store, tmp_path / f"{number}.zip")
+        report = conformance.check(tmp_path / f"{number}.zip", depth="objects")
+        assert report.findings == (), (place, report.to_text())
 
 
 @pytest.mark.faults
