@@ -503,6 +503,20 @@ def test_a_v3_root_that_says_2_is_refused(tmp_path: Path) -> None:
         store_module.read_tree(tmp_path)
 
 
+def test_processes_write_the_same(tmp_path: Path) -> None:
+    """The version goes to workers with the plan."""
+    values = xr.Dataset({"v": builds.data_array(scene("int16", (150, 130)))})
+    values.to_zarr(tmp_path / "source.zarr", zarr_format=3, consolidated=False)
+    for count in (1, 2):
+        target = tmp_path / str(count)
+        pyramids.build(tmp_path / "source.zarr", target, zarr_format=2, processes=count, **GRIDS["native"])
+    one, two = (
+        {path.relative_to(tmp_path / n): path.read_bytes() for path in (tmp_path / n).rglob("0/v/*")} for n in "12"
+    )
+    assert one == two
+    assert len(one) > 4
+
+
 def test_small_arrays_say_their_version() -> None:
     plan = builds.plan_for(source("int16", nodata=-9999, leading=(TIME,)), zarr_format=2)
     for array in metadata.small_arrays(plan, 0).values():
