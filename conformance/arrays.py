@@ -104,6 +104,10 @@ class ArrayReader:
             found[tuple(to)] = values[tuple(from_)]
         return found
 
+    def is_stored(self, window: tuple[range, ...]) -> bool:
+        """Tell whether all chunks that a window meets are stored; raises as `read` does."""
+        return all(self._chunk(index) is not None for index in self._met(window))
+
     def _met(self, window: tuple[range, ...]) -> Iterator[tuple[int, ...]]:
         """List the chunks that a window meets."""
         sides = zip(window, self.chunks, strict=True)

@@ -14,13 +14,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from conformance import json_patch, reading, zarr_v2
+from conformance import json_patch, reading
 from conformance.check import check
 from conformance.parsing import parse
 from conformance.read_only import ReadOnlyStore
 from conformance.report import Depth
 from conformance.tree import blocks
-from geozarr import manifest
+from geozarr import manifest, zarr_v2
 from geozarr import store as geozarr_store
 from geozarr.documents import DOCUMENT, consolidate, reading_order
 from geozarr.errors import GeoZarrError, MetadataError, UnsupportedError

@@ -8,10 +8,9 @@ from __future__ import annotations
 import marshal
 from typing import TYPE_CHECKING, Any
 
-from conformance import zarr_v2
 from conformance.parsing import parse
 from conformance.tree import Node, Tree, blocks, is_legal_name
-from geozarr import manifest
+from geozarr import manifest, zarr_v2
 from geozarr.documents import DOCUMENT
 from geozarr.errors import LimitError, MetadataError, UnsupportedError
 from geozarr.store import MAX_DOCUMENT, MAX_NODES, join

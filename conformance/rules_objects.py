@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from conformance.report import Depth, Fault, Rule, Severity
-from geozarr import manifest
+from geozarr import manifest, zarr_v2
 from geozarr.documents import DOCUMENT
 from geozarr.errors import ChunkReadError, LimitError, MetadataError, UnsupportedError
-from geozarr.manifest import Entry, Manifest
+from geozarr.manifest import ArrayObjects, Entry, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geozarr.stores import Store
 
 _CLAUSE = "geozarr-pyramids, manifest"
+_DOCUMENTS = (DOCUMENT, *zarr_v2.DOCUMENTS)
 _READERS = 4  # threads that read objects
 _BATCH = 64  # objects handed to them at a time
 _PART = 16 * 2**20  # bytes of an object that are held at a time
@@ -88,17 +89,17 @@ def check_nothing_beside(context: Context) -> Iterator[Fault]:
     if known is None:
         return
     former = manifest.former_groups(context.store, context.tree.nodes[""].attributes)
+    root = (DOCUMENT,) if context.tree.nodes[""].version == 3 else zarr_v2.ROOT
     for item in context.store.listed():
         key = item.key
-        if key in known.others or key == DOCUMENT or _is_below(key, former) or _is_known_to_builder(known, key):
+        if key in known.others or key in root or _is_below(key, former) or _is_known_to_builder(known, key):
             continue
         if _is_reported(context, key):
             continue
-        path = _array_of(key)
-        array = known.arrays.get(path)
-        if array is None or not key.startswith(f"{path}/c/"):
+        array = known.arrays.get(_array_of(key))
+        if array is None or not _is_like_chunk(array, key):
             message, severity = "an object that the manifest does not have", Severity.WARNING
-        elif _is_stored(known, key, path):
+        elif _is_stored(known, key, array):
             continue
         else:
             message, severity = "an object where the manifest says that all is fill", Severity.ERROR
@@ -158,33 +159,32 @@ def _crc32_in_parts(store: Store, key: str, length: int) -> int:
     return int(crc32)
 
 
-def _is_stored(known: Manifest, key: str, path: str) -> bool:
+def _is_stored(known: Manifest, key: str, array: ArrayObjects) -> bool:
     """Tell whether the manifest has an object of an array; where its piece is damaged nobody knows."""
-    parts = key.removeprefix(f"{path}/c/").split("/")
-    if not all(part.isdecimal() and len(part) <= 20 for part in parts):
-        return False
-    index = [int(part) for part in parts]
-    array = known.arrays[path]
-    if len(index) != len(array.grid) or array.key(array.number(index)) != key:
-        return False
+    index = array.index_of(key)
     try:
-        return known.entry(path, index) is not None
-    except MetadataError:
-        return False
+        return index is not None and known.entry(array.path, index) is not None
     except ChunkReadError:
         return True
+
+
+def _is_like_chunk(array: ArrayObjects, key: str) -> bool:
+    """Tell whether a key below an array begins as those of its objects do."""
+    below = key.removeprefix(f"{array.path}/")
+    return below.startswith(array.keys.prefix) if array.keys.prefix else below[:1].isdigit()
 
 
 def _is_reported(context: Context, key: str) -> bool:
     """Tell whether an object is a document of which something was found: that says more than its checksum."""
     path, _, name = key.rpartition("/")
-    return name == DOCUMENT and context.has_findings(path, "")
+    return name in _DOCUMENTS and context.has_findings(path, "")
 
 
 def _array_of(key: str) -> str:
     """Path of the node that an object belongs to."""
-    path = key.removesuffix(f"/{DOCUMENT}")
-    return path if path != key else f"{key}/".partition("/c/")[0]
+    folder, _, name = key.rpartition("/")
+    # An index is numbers alone, so that the last such part is the prefix of Zarr v3, whatever arrays are called.
+    return folder if name in _DOCUMENTS or "/c/" not in f"{key}/" else f"{key}/".rpartition("/c/")[0]
 
 
 def _is_below(key: str, groups: frozenset[str]) -> bool:

@@ -55,8 +55,11 @@ def read(context: Context, variable: Node) -> tuple[float, ...] | None:
     array = opened(context, variable) if shape is not None and len(shape) == 1 else None
     if array is None or shape is None:
         return None
+    windows = [(range(index, index + 1),) for index in positions(shape[0])]
     try:
-        found = [float(array.read((range(index, index + 1),))[0]) for index in positions(shape[0])]
+        if variable.document.get("fill_value") is None and not all(map(array.is_stored, windows)):
+            return None
+        found = [float(array.read(window)[0]) for window in windows]
     except GeoZarrError as error:
         raise ChunkReadError(variable.path, "0", f"cannot be decoded: {type(error).__name__}") from error
     return tuple(found)
@@ -86,7 +89,10 @@ def _is_readable(context: Context, variable: Node, dtype: np.dtype[Any]) -> bool
     codecs = context.member(variable, "codecs", lambda found: found if isinstance(found, list) else None)
     if variable.fault or chunk is None or codecs is None:
         return False
-    if context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is None:
+    has_fill = context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is not None
+    # Zarr v2 allows null, which leaves open what absent chunks hold. Stored ones can be judged all the same; of pixels
+    # absent ones are 0, as they are to zarr-python 3 and xarray.
+    if not has_fill and not (variable.version == 2 and variable.document.get("fill_value", ...) is None):
         return False
     return math.prod(chunk) * dtype.itemsize <= MAX_CHUNK and _are_known(codecs, 2)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from conformance import zarr_v2
+from geozarr import zarr_v2
 from geozarr.documents import DOCUMENT
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Node:
     duplicates : tuple of str
         Keys that its document states more than once.
     version : 2 or 3
-        Of Zarr; `document` has the form of version 3 in either case (`zarr_v2.py`).
+        Of Zarr; `document` has the form of version 3 in either case (`geozarr.zarr_v2`).
     stored : dict
         The `.zarray` of an array of version 2 as it stands.
     """

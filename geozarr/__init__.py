@@ -1,8 +1,8 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
 
 Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
-<- files <- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored chunks went
-through, heap, the allocator of the C library, and hurry, which keeps work on an event loop from waiting.
+<- zarr_v2 <- files <- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored
+chunks went through, heap, the allocator of the C library, and hurry, which keeps work on an event loop from waiting.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms

@@ -1,13 +1,15 @@
 """Zarr v3 documents: `zarr.json` of groups and arrays, and inline consolidated metadata.
 
-Zarr core v3 and sharding_indexed. Everything here is JSON in memory; `store.py` reads and writes it.
+Zarr core v3 and sharding_indexed. Everything here is JSON in memory; `store.py` reads and writes it. Documents of Zarr
+v2 have the form of v3 as well, with 2 for `zarr_format`; `zarr_v2.py` knows how they are stored.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from geozarr import cf
 from geozarr.errors import MetadataError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 DOCUMENT = "zarr.json"
 DATA_TYPES = (  # numbers and booleans of the core specification that numpy has
@@ -32,6 +34,54 @@ DATA_TYPES = (  # numbers and booleans of the core specification that numpy has
     "float32",
     "float64",
 )
+ZARR_FORMATS = (2, 3)
+
+
+class KeyEncoding(NamedTuple):
+    """How the keys of an array's stored objects are written (Zarr core v3, chunk key encoding).
+
+    Parameters
+    ----------
+    separator : str
+        Between the numbers of a key: "/" or ".".
+    prefix : str
+        Before them: "c" and the separator in the encoding "default", nothing in "v2".
+    """
+
+    separator: str
+    prefix: str
+
+    def key(self, index: Sequence[int]) -> str:
+        """Key of an object below its array, by its position along each axis."""
+        if not index:
+            return self.prefix.rstrip("/.") or "0"
+        return self.prefix + self.separator.join(map(str, index))
+
+    def index_of(self, key: str, grid: Sequence[int]) -> tuple[int, ...] | None:
+        """Read a key as the position of an object; None where it is the key of none.
+
+        Parameters
+        ----------
+        key : str
+            Below the array.
+        grid : sequence of int
+            Objects along each axis.
+        """
+        if not grid:
+            return () if key == self.key(()) else None
+        if not key.startswith(self.prefix):
+            return None
+        numbers = key[len(self.prefix) :].split(self.separator)
+        if len(numbers) != len(grid) or not all(_WHOLE.fullmatch(number) for number in numbers):
+            return None
+        index = tuple(int(number) for number in numbers)
+        return index if all(at < count for at, count in zip(index, grid, strict=True)) else None
+
+
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
+# Of what is written. In Zarr v2 the dot, which every reader knows: "/" came into the specification later, and ArcGIS
+# does not say whether it knows the member `dimension_separator`.
+KEYS = {2: KeyEncoding(".", ""), 3: KeyEncoding("/", "c/")}
 
 
 @dataclass(frozen=True)
@@ -52,6 +102,8 @@ class ArrayLayout:
         Shape of the stored object where it holds many chunks; a multiple of `chunk`. None: each chunk is an object.
     fill_value : float
         Value of absent chunks.
+    zarr_format : int
+        2 or 3.
 
     Raises
     ------
@@ -59,7 +111,7 @@ class ArrayLayout:
         If the shapes differ in rank or hold a side that is not above 0 (0 is allowed in `shape`), a name is used for
         two axes, the shard is no multiple of the chunk, or the fill value does not fit the dtype.
     UnsupportedError
-        If the dtype is no boolean, integer or float.
+        If the dtype is no boolean, integer or float, or there are shards in Zarr v2.
     """
 
     shape: tuple[int, ...]
@@ -68,9 +120,12 @@ class ArrayLayout:
     chunk: tuple[int, ...]
     shard: tuple[int, ...] | None
     fill_value: float
+    zarr_format: int = 3
 
     def __post_init__(self) -> None:
         rank = len(self.shape)
+        if self.shard is not None and self.zarr_format == 2:
+            raise UnsupportedError("a shard in Zarr v2", "each chunk is an object")
         for name in ("dimensions", "chunk", "shard"):
             value = getattr(self, name)
             if value is not None and len(value) != rank:
@@ -102,9 +157,14 @@ class ArrayLayout:
         """Stored objects along each axis."""
         return tuple(-(-size // side) for size, side in zip(self.shape, self.object_shape, strict=True))
 
+    @property
+    def keys(self) -> KeyEncoding:
+        """How the keys of stored objects are written (ZARR-08)."""
+        return KEYS[self.zarr_format]
+
     def object_key(self, *index: int) -> str:
-        """Key of a stored object below the array, default chunk key encoding (ZARR-08)."""
-        return "/".join(("c", *map(str, index)))
+        """Key of a stored object below the array."""
+        return self.keys.key(index)
 
 
 def object_shape_of(document: dict[str, Any], *, rank: int, node: str) -> tuple[int, ...]:
@@ -141,13 +201,8 @@ def object_shape_of(document: dict[str, Any], *, rank: int, node: str) -> tuple[
     raise MetadataError(node, "chunk_grid.chunk_shape", found=sides, expected=expected)
 
 
-def key_encoding_of(document: dict[str, Any], *, node: str) -> tuple[str, str]:
-    """Read separator and prefix of the keys of an array's stored objects (Zarr core v3, chunk key encoding).
-
-    Returns
-    -------
-    separator, prefix : str
-        A key is the prefix followed by the object's index along each axis, with separators between.
+def key_encoding_of(document: dict[str, Any], *, node: str) -> KeyEncoding:
+    """Read how the keys of an array's stored objects are written (Zarr core v3, chunk key encoding).
 
     Raises
     ------
@@ -164,16 +219,16 @@ def key_encoding_of(document: dict[str, Any], *, node: str) -> tuple[str, str]:
     separator = configuration.get("separator", "/" if name == "default" else ".")
     if separator not in ("/", "."):
         raise MetadataError(node, "chunk_key_encoding.separator", found=separator, expected="'/' or '.'")
-    return separator, f"c{separator}" if name == "default" else ""
+    return KeyEncoding(separator, f"c{separator}" if name == "default" else "")
 
 
-def group_document(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the `zarr.json` of a group."""
-    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+def group_document(attributes: dict[str, Any], *, zarr_format: int = 3) -> dict[str, Any]:
+    """Return the `zarr.json` of a group, or a document of Zarr v2 in that form."""
+    return {"zarr_format": zarr_format, "node_type": "group", "attributes": attributes}
 
 
 def array_document(layout: ArrayLayout, *, codecs: list[dict[str, Any]], attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return the `zarr.json` of an array.
+    """Return the `zarr.json` of an array, or a document of Zarr v2 in that form.
 
     Parameters
     ----------
@@ -199,8 +254,9 @@ def array_document(layout: ArrayLayout, *, codecs: list[dict[str, Any]], attribu
                 },
             }
         ]
+    key_encoding = {"name": "default" if layout.zarr_format == 3 else "v2"}
     return {
-        "zarr_format": 3,
+        "zarr_format": layout.zarr_format,
         "node_type": "array",
         "shape": list(layout.shape),
         "data_type": layout.dtype.name,
@@ -208,7 +264,7 @@ def array_document(layout: ArrayLayout, *, codecs: list[dict[str, Any]], attribu
             "name": "regular",
             "configuration": {"chunk_shape": list(layout.object_shape)},
         },
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "chunk_key_encoding": {**key_encoding, "configuration": {"separator": layout.keys.separator}},
         "fill_value": cf.encode_fill_value(layout.fill_value, layout.dtype),
         "codecs": codecs,
         "attributes": attributes,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geozarr.documents import KEYS, KeyEncoding
 from geozarr.errors import ChunkReadError, LimitError, MetadataError, UnsupportedError
 from geozarr.store import MAX_DOCUMENT, decode_document, join, read_bytes
 
@@ -214,10 +215,13 @@ class ArrayObjects:
         Path of the array in the store.
     grid : tuple of int
         Objects along each axis.
+    keys : KeyEncoding
+        How their keys are written.
     """
 
     path: str
     grid: tuple[int, ...]
+    keys: KeyEncoding = KEYS[3]
 
     @property
     def count(self) -> int:
@@ -237,12 +241,17 @@ class ArrayObjects:
         return number
 
     def key(self, number: int) -> str:
-        """Key of an object (Zarr core v3, default chunk key encoding)."""
+        """Key of an object."""
         index = []
         for size in reversed(self.grid):
             number, at = divmod(number, size)
-            index.append(str(at))
-        return "/".join((self.path, "c", *reversed(index)))
+            index.append(at)
+        return f"{self.path}/{self.keys.key(index[::-1])}"
+
+    def index_of(self, key: str) -> tuple[int, ...] | None:
+        """Read a key as the position of an object; None where it is the key of none."""
+        below = key.removeprefix(f"{self.path}/")
+        return None if below == key else self.keys.index_of(below, self.grid)
 
 
 def encode_piece(lengths: NDArray[np.uint32], checksums: NDArray[np.uint32]) -> bytes:
@@ -310,7 +319,8 @@ class Manifest:
             raise UnsupportedError(f"manifest of format {document.get('format')}", f"format {FORMAT} is")
         try:
             self.arrays = {
-                _plain_key(path): ArrayObjects(path, tuple(item["grid"])) for path, item in document["arrays"].items()
+                _plain_key(path): ArrayObjects(path, tuple(item["grid"]), _keys(item))
+                for path, item in document["arrays"].items()
             }
             self._pieces = {
                 path: {_number(piece): _entry(length, crc) for piece, length, crc in item["pieces"]}
@@ -421,6 +431,15 @@ def _entry(length: Any, crc32: Any) -> Entry:
     return Entry(_number(length), _number(crc32))
 
 
+def _keys(item: dict[str, Any]) -> KeyEncoding:
+    """Read how the keys of an array are written: as in Zarr v2 where a separator is named."""
+    if "separator" not in item:
+        return KEYS[3]
+    if item["separator"] not in ("/", "."):
+        raise ValueError(f"{item['separator']!r} separates no numbers")
+    return KeyEncoding(item["separator"], "")
+
+
 def _plain_key(key: Any) -> str:
     """Return a key, or path, if it stays in the store, whatever that is."""
     if not isinstance(key, str) or any(part in ("", ".", "..") for part in key.split("/")):
@@ -499,6 +518,13 @@ def document(
         by_array[path].append([piece, *entry])
     return {
         "format": FORMAT,
-        "arrays": {array.path: {"grid": list(array.grid), "pieces": by_array[array.path]} for array in arrays},
+        "arrays": {
+            array.path: {"grid": list(array.grid), **_stated_keys(array.keys), "pieces": by_array[array.path]}
+            for array in arrays
+        },
         "objects": [[key, *entry] for key, entry in sorted(others.items())],
     }
+
+
+def _stated_keys(keys: KeyEncoding) -> dict[str, str]:
+    return {} if keys == KEYS[3] else {"separator": keys.separator}

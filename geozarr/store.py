@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from obstore.store import LocalStore
 
-from geozarr import icechunk_store, stores
+from geozarr import icechunk_store, stores, zarr_v2
 from geozarr.documents import DOCUMENT, consolidated_nodes
 from geozarr.errors import LimitError, MetadataError, StoreError, UnsupportedError
 from geozarr.stores import ObjectStoreAdapter
@@ -63,7 +63,8 @@ class Tree:
     Parameters
     ----------
     nodes : dict
-        Parsed `zarr.json` of each node. The group's own keeps its `consolidated_metadata`.
+        Parsed `zarr.json` of each node, or documents of Zarr v2 in that form. The group's own keeps its
+        `consolidated_metadata`.
     is_consolidated : bool
         True where the documents come from the group's consolidated metadata alone.
     """
@@ -263,6 +264,36 @@ def read_document(store: StoreLike, path: str = "", *, limits: DocumentLimits | 
     return None if data is None else decode_document(data, node=f"/{path}", limits=limits)
 
 
+def read_root(store: StoreLike, path: str = "", *, limits: DocumentLimits | None = None) -> dict[str, Any] | None:
+    """Read the document of a group that readers open first; None where there is none.
+
+    That is its `zarr.json`. Where there is none it is its `.zmetadata`, in the form of `zarr.json`: of Zarr v2 only
+    what is consolidated is read.
+
+    Raises
+    ------
+    LimitError, MetadataError
+        As `decode_document` does; and if a `.zmetadata` does not hold the group.
+    StoreError
+        If the store fails.
+    """
+    document = read_document(store, path, limits=limits)
+    return _read_root_v2(store, path, limits or DocumentLimits()) if document is None else document
+
+
+def _read_root_v2(store: StoreLike, path: str, limits: DocumentLimits) -> dict[str, Any] | None:
+    key = join(path, zarr_v2.CONSOLIDATED)
+    data = read_bytes(store, key, most=limits.size)
+    if data is None:
+        return None
+    block = zarr_v2.consolidated(decode_document(data, node=f"/{path}", key=zarr_v2.CONSOLIDATED, limits=limits))
+    nodes = block.get("metadata")
+    group = nodes.pop("", None) if isinstance(nodes, dict) else None
+    if not isinstance(group, dict) or (group.get("zarr_format"), group.get("node_type")) != (2, "group"):
+        raise MetadataError(f"/{path}", zarr_v2.CONSOLIDATED, found=group, expected="the .zgroup of a Zarr v2 group")
+    return {**group, "consolidated_metadata": block}
+
+
 def write_document(store: StoreLike, path: str, document: dict[str, Any]) -> None:
     """Write the `zarr.json` of a node in one put; raises as `encode_document` and `write_bytes` do."""
     write_bytes(store, join(path, DOCUMENT), encode_document(document, node=f"/{path}"))
@@ -274,17 +305,20 @@ def read_tree(store: StoreLike, path: str = "", *, limits: DocumentLimits | None
     Raises
     ------
     MetadataError
-        If there is no Zarr v3 group, or a document is malformed.
+        If there is no Zarr v3 group and none of v2 with consolidated metadata, or a document is malformed.
     LimitError
         If there are more nodes, or a document is larger or deeper, than the limits allow.
     StoreError
         If the store fails.
     """
     limits = limits or DocumentLimits()
-    root = read_document(store, path, limits=limits)
-    if root is None or root.get("node_type") != "group" or root.get("zarr_format") != 3:
+    own = read_document(store, path, limits=limits)
+    root = _read_root_v2(store, path, limits) if own is None else own
+    stated = 2 if own is None else 3
+    if root is None or root.get("node_type") != "group" or root.get("zarr_format") != stated:
         found = None if root is None else {key: root.get(key) for key in ("zarr_format", "node_type")}
-        raise MetadataError(f"/{path}", DOCUMENT, found=found, expected="a Zarr v3 group")
+        expected = "a Zarr v3 group, or one of Zarr v2 with consolidated metadata (.zmetadata)"
+        raise MetadataError(f"/{path}", DOCUMENT, found=found, expected=expected)
     nodes = consolidated_nodes(root)
     if nodes is not None and all(isinstance(document, dict) for document in nodes.values()):
         for relative in nodes:

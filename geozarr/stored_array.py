@@ -12,6 +12,8 @@ from geozarr.errors import UnsupportedError
 if TYPE_CHECKING:
     import numpy as np
 
+    from geozarr.documents import KeyEncoding
+
 
 @dataclass(frozen=True)
 class StoredArray:
@@ -25,10 +27,8 @@ class StoredArray:
         Cells along each axis.
     storage : Storage
         Chunks, shards and codecs.
-    separator : str
-        Between the numbers of a chunk key.
-    prefix : str
-        "c" and the separator in Zarr's default encoding of chunk keys, nothing in the older one.
+    keys : KeyEncoding
+        How the keys of stored objects are written.
     fill_value : numpy scalar
         Value of cells that no chunk holds.
     """
@@ -36,8 +36,7 @@ class StoredArray:
     path: str
     shape: tuple[int, ...]
     storage: Storage
-    separator: str
-    prefix: str
+    keys: KeyEncoding
     fill_value: Any
 
     @property
@@ -46,8 +45,8 @@ class StoredArray:
         return self.storage.chain.dtype.newbyteorder("=")
 
     def object_key(self, index: tuple[int, ...]) -> str:
-        """Key of a stored object, by its position in the grid of objects (Zarr core v3, chunk key encoding)."""
-        key = f"{self.prefix}{self.separator.join(map(str, index))}"
+        """Key of a stored object, by its position in the grid of objects."""
+        key = self.keys.key(index)
         return f"{self.path}/{key}" if self.path else key
 
 
@@ -57,7 +56,7 @@ def read_stored_array(document: dict[str, Any], path: str, shape: tuple[int, ...
     Parameters
     ----------
     document : dict
-        Its `zarr.json`.
+        Its `zarr.json`, or a document of Zarr v2 in that form.
     path : str
         Its path in the store.
     shape : tuple of int
@@ -79,11 +78,11 @@ def read_stored_array(document: dict[str, Any], path: str, shape: tuple[int, ...
     storage = read_storage(document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node)
     if document.get("storage_transformers"):
         raise UnsupportedError(f"storage transformers of {node}", "chunks are stored as their codecs wrote them")
-    separator, prefix = documents.key_encoding_of(document, node=node)
+    keys = documents.key_encoding_of(document, node=node)
     value = document.get("fill_value")
     if dtype.kind == "U":
         fill = dtype.type(value if isinstance(value, str) else "")
     else:
         # null is not of the specification, but GDAL writes it for data without a nodata value; it stands for zero.
         fill = dtype.type(0) if value is None else cf.decode_fill_value(value, dtype, node=node)
-    return StoredArray(path, shape, storage, separator, prefix, fill)
+    return StoredArray(path, shape, storage, keys, fill)

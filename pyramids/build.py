@@ -23,7 +23,7 @@ from geozarr.errors import ParameterError, TargetExistsError
 from geozarr.icechunk_store import is_address
 from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
-from pyramids import journal, publish, transaction, walk, workshop
+from pyramids import journal, publish, roots, transaction, walk, workshop
 from pyramids import lease as lease_module
 from pyramids.claim import State
 from pyramids.coordinator import Coordinator
@@ -300,6 +300,7 @@ def execute(
     elif plan.is_native:
         source = turned.north_up(source)
     store = store_module.open_store(target, create=True)
+    transaction.require_format(store, plan)
     claim_module.require_ours(store)
     workshop.require_same(plan, source)
     report = Report(plan.work)
@@ -410,6 +411,7 @@ class _Run:
             for number, entry in known.array_entries(array)
         )
         self._restore(self._damaged(stored))
+        self._report.mended += roots.settle(self._store)
         damaged = [key for key, entry in known.others.items() if not workshop.is_whole(self._store, key, entry)]
         if damaged:
             self._report.mended += damaged

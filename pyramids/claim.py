@@ -18,7 +18,7 @@ from geozarr.errors import PlanChangedError, SourceChangedError, TargetExistsErr
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Transaction
-from pyramids import lease, publish, transaction
+from pyramids import lease, publish, roots, transaction
 from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
@@ -93,7 +93,7 @@ def look(store: Store) -> _Found:
     MetadataError
         If a document of ours is malformed.
     """
-    root = store_module.read_document(store)
+    root = store_module.read_root(store)
     attributes = (root or {}).get("attributes")
     reference = manifest.reference_of(attributes) if isinstance(attributes, dict) else None
     begun = {}
@@ -168,21 +168,23 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
     if found.begun:
         lease.sweep(store)
     folder = name[:8] if found.has_root else ""
-    if name in found.begun and (resume or overwrite):
+    is_known = name in found.begun and (resume or overwrite)
+    if is_known:
         folder = str(found.begun[name].get("folder", folder))
         if found.current == name:
             return Claim(name, publish.placed(plan, found.folder), State.PUBLISHED)
-        if resume:
-            if not found.begun[name]:
-                publish.forget_work(store, name)  # nobody knows in which blocks it was done
-            plan = _as_begun(plan, found.begun[name])
-            _leave_plan(store, plan, name, folder)
-            return Claim(name, publish.placed(plan, folder), State.BEGUN)
+    if is_known and resume:
+        if not found.begun[name]:
+            publish.forget_work(store, name)  # nobody knows in which blocks it was done
+        plan = _as_begun(plan, found.begun[name])
+        _leave_plan(store, plan, name, folder)
+        return Claim(name, publish.placed(plan, folder), State.BEGUN)
     if found.has_root or found.begun:
         if not overwrite:
             _refuse(store, plan, found, resume=resume)
         if _holds(store, plan.source.name):
             raise TargetExistsError(store.location, found="the source of this build", expected="another place")
+        roots.settle(store)
     if not found.has_root:
         # Nobody sees these: they make room.
         _clear(store, found.begun)

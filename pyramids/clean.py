@@ -17,7 +17,7 @@ from geozarr.errors import TargetExistsError, UnsupportedError
 from geozarr.manifest import BUILDS, PLAN
 from geozarr.store import join
 from geozarr.stores import Transaction
-from pyramids import claim, lease, publish
+from pyramids import claim, lease, publish, roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,7 @@ def clean(
     with lease.Lease(store) as held:
         lease.sweep(store)
         found = list(_leftovers(store, grace, unfinished, now))
+        roots.settle(store)
         for leftover, keys in found:
             if leftover.wait <= 0:
                 held.check()

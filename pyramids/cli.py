@@ -246,6 +246,14 @@ class _Rate(ProgressColumn):
     show_default=True,
     help="Pixels along a side of a shard, none, or auto: none up to 10 000 chunks, else 2048.",
 )
+@click.option(
+    "--zarr-format",
+    type=click.Choice(("2", "3")),
+    default="3",
+    show_default=True,
+    callback=lambda _context, _parameter, value: int(value),
+    help="Version of Zarr; 2 for clients that read nothing newer, such as GDAL before 3.8. It has no shards.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads. [default: one a core]")
 @click.option("--processes", type=click.IntRange(1), help="Processes in place of threads; they share the memory.")
 @click.option(

@@ -1,12 +1,14 @@
 """The documents of a pyramid: what a plan and its statistics say in `zarr.json`, and the small arrays beside the data.
 
-Pure: nothing is written here. What each key is for stands in docs/metadata.md.
+Pure: nothing is written here. What each key is for stands in docs/metadata.md. Documents of Zarr v2 have the form of v3
+here, and differ where its readers do: see `_fill_value`, `_missing_value` and `_data_attributes`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,23 +55,27 @@ class SmallArray:
         Its dimension names.
     attributes : dict
         Its attributes.
+    zarr_format : int
+        Version of Zarr.
     """
 
     values: NDArray[Any]
     dimensions: tuple[str, ...]
     attributes: dict[str, Any]
+    zarr_format: int = 3
 
     @property
     def layout(self) -> ArrayLayout:
         """How it is stored; the fill value is never used, as its one chunk is always there."""
         fill = math.nan if self.values.dtype.kind == "f" else 0
         shape = self.values.shape
-        return ArrayLayout(shape, self.values.dtype, self.dimensions, shape, None, fill)
+        return ArrayLayout(shape, self.values.dtype, self.dimensions, shape, None, fill, self.zarr_format)
 
     def to_document(self) -> dict[str, Any]:
-        """Return its `zarr.json`."""
+        """Return its `zarr.json`; in Zarr v2, where the fill value means "missing" to xarray, it has none."""
         codecs = shards.chunk_codecs(self.values.dtype, checksum=False, size=self.values.nbytes)
-        return documents.array_document(self.layout, codecs=codecs, attributes=self.attributes)
+        document = documents.array_document(self.layout, codecs=codecs, attributes=self.attributes)
+        return document if self.zarr_format == 3 else {**document, "fill_value": None}
 
     def to_object(self) -> tuple[str, bytes]:
         """Key of its one chunk below the array, and the bytes."""
@@ -80,14 +86,15 @@ def small_arrays(plan: Plan, level: int) -> dict[str, SmallArray]:
     """Return the grid mapping and coordinate variables of a level, by name, in the order in which they are listed."""
     grid = plan.levels.levels[level].grid
     y, x = plan.levels.dimensions
+    made = partial(SmallArray, zarr_format=plan.zarr_format)
     arrays = {
-        cf.GRID_MAPPING: SmallArray(np.array(0, np.int64), (), cf.grid_mapping_attributes(grid)),
-        y: SmallArray(grid.y_centres(), (y,), cf.y_attributes(grid.crs)),
-        x: SmallArray(grid.x_centres(), (x,), cf.x_attributes(grid.crs)),
+        cf.GRID_MAPPING: made(np.array(0, np.int64), (), cf.grid_mapping_attributes(grid)),
+        y: made(grid.y_centres(), (y,), cf.y_attributes(grid.crs)),
+        x: made(grid.x_centres(), (x,), cf.x_attributes(grid.crs)),
     }
     for variable in plan.variables:
         for axis in variable.leading:
-            arrays.setdefault(axis.name, _axis_array(axis))
+            arrays.setdefault(axis.name, made(_axis_values(axis), (axis.name,), dict(axis.attributes)))
     return arrays
 
 
@@ -110,13 +117,12 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
         `grid_mapping` only to entries that it has read.
     """
     nodes: Documents = {}
+    group = partial(documents.group_document, zarr_format=plan.zarr_format)
     for folder in dict.fromkeys(level.asset.rpartition("/")[0] for level in plan.levels.levels):
         if folder:
-            nodes[folder] = documents.group_document({})
+            nodes[folder] = group({})
     for number, level in enumerate(plan.levels.levels):
-        nodes[level.asset] = documents.group_document(
-            levels_module.level_attributes(level.grid, dimensions=plan.levels.dimensions)
-        )
+        nodes[level.asset] = group(levels_module.level_attributes(level.grid, dimensions=plan.levels.dimensions))
         for name, array in small_arrays(plan, number).items():
             nodes[f"{level.asset}/{name}"] = array.to_document()
         for variable in plan.variables:
@@ -124,18 +130,15 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
             if number:
                 attributes |= _cell_methods(variable)
             summary = summaries.get(variable.name)
-            if number == 0 and summary is not None and variable.name != ALPHA:  # opacity of what is data says nothing
+            if number == 0 and summary is not None:
                 attributes |= _statistics(summary, variable)
             layout = plan.layout(number, variable)
             size = math.prod(layout.chunk) * variable.dtype.itemsize
             checksum = layout.shard is not None
             codecs = shards.chunk_codecs(variable.dtype, checksum=checksum, size=size, codec=variable.codec)
-            nodes[f"{level.asset}/{variable.name}"] = documents.array_document(
-                layout, codecs=codecs, attributes=attributes
-            )
-    root = documents.group_document(
-        {"Conventions": f"{cf.CONVENTIONS} ACDD-1.3", **plan.levels.to_attributes(), **_extent(plan)}
-    )
+            document = documents.array_document(layout, codecs=codecs, attributes=attributes)
+            nodes[f"{level.asset}/{variable.name}"] = {**document, "fill_value": _fill_value(plan, variable)}
+    root = group({"Conventions": f"{cf.CONVENTIONS} ACDD-1.3", **plan.levels.to_attributes(), **_extent(plan)})
     return documents.consolidate(root, nodes), nodes
 
 
@@ -166,8 +169,29 @@ def _data_attributes(plan: Plan, variable: PlannedVariable, grid: Grid) -> dict[
     if variable.uses_alpha:
         attributes["ancillary_variables"] = ALPHA
     elif variable.nodata is not None:
-        attributes["_FillValue"] = cf.encode_missing_value(variable.nodata, variable.dtype)
+        attributes["_FillValue"] = _missing_value(variable.nodata, variable, plan.zarr_format)
+    if plan.zarr_format == 2:
+        # GDAL before 3.9 finds the CRS of an array nowhere else.
+        attributes["_CRS"] = {"wkt": grid.crs.wkt2}
     return attributes
+
+
+def _fill_value(plan: Plan, variable: PlannedVariable) -> Any:
+    """Value of absent chunks. In Zarr v2 xarray masks it, so that the placeholder of data without nodata is left out.
+
+    What is absent then is undefined, and nobody looks at it: `alpha` says that it is missing, or no chunk is absent.
+    `alpha` itself keeps its 0, without which zarr-python 2 would make up values.
+    """
+    is_placeholder = variable.nodata is None and variable.name != ALPHA
+    if plan.zarr_format == 2 and is_placeholder:
+        return None
+    return cf.encode_fill_value(variable.fill_value, variable.dtype)
+
+
+def _missing_value(nodata: float, variable: PlannedVariable, zarr_format: int) -> Any:
+    """Write `_FillValue` as xarray reads it: of floats in Zarr v3 base64, in v2 what `fill_value` says."""
+    encode = cf.encode_missing_value if zarr_format == 3 else cf.encode_fill_value
+    return encode(nodata, variable.dtype)
 
 
 def _cell_methods(variable: PlannedVariable) -> dict[str, Any]:
@@ -190,13 +214,13 @@ def _statistics(summary: Summary, variable: PlannedVariable) -> dict[str, Any]:
     low, high = summary.minimum, summary.maximum
     scale, offset = variable.attributes.get("scale_factor", 1), variable.attributes.get("add_offset", 0)
     attributes: dict[str, Any] = {"statistics": summary.to_attributes()}
-    if math.isfinite(low) and math.isfinite(high):
+    # Of `alpha` only what is not transparent was counted, but its 0 are values too.
+    if variable.name != ALPHA and math.isfinite(low) and math.isfinite(high):
         ends = sorted((low * scale + offset, high * scale + offset))
         attributes["actual_range"] = ends
     return attributes
 
 
-def _axis_array(axis: Axis) -> SmallArray:
+def _axis_values(axis: Axis) -> NDArray[Any]:
     values = np.array(axis.coordinates)
-    dtype = np.int64 if values.dtype.kind in "iu" else np.float64
-    return SmallArray(values.astype(dtype), (axis.name,), dict(axis.attributes))
+    return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)

@@ -199,7 +199,8 @@ def array_objects(plan: Plan, place: int) -> ArrayObjects:
     level, index = divmod(place, len(plan.variables))
     variable = plan.variables[index]
     path = store_module.join(plan.levels.levels[level].asset, variable.name)
-    return ArrayObjects(path, plan.layout(level, variable).object_grid)
+    layout = plan.layout(level, variable)
+    return ArrayObjects(path, layout.object_grid, layout.keys)
 
 
 def arrays_of(plan: Plan) -> tuple[ArrayObjects, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geozarr import manifest
+from geozarr import manifest, zarr_v2
 from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
 from geozarr.errors import (
@@ -25,6 +25,7 @@ from geozarr.errors import (
     TargetExistsError,
 )
 from geozarr.manifest import BUILDS, Manifest
+from pyramids import roots
 from pyramids.zip_writer import ZipWriter
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from geozarr.stores import Store
 
 SUFFIX = ".zip"
+_DOCUMENTS = (DOCUMENT, *zarr_v2.DOCUMENTS)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def pack(target: StoreLike, path: str | Path, *, overwrite: bool = False) -> Pac
     try:
         with _removed(staged):
             with staged.open("xb") as file, ZipWriter(file) as writer:
-                writer.add(DOCUMENT, root)
+                for key, data in root.items():
+                    writer.add(key, data)
                 for key, entry in _objects(known):
                     writer.add(key, _checked(store, key, entry))
                 writer.finish()
@@ -121,24 +124,22 @@ def _require_outside(place: Path, store: Store) -> None:
         raise ParameterError("path", found=str(place), expected=f"a place outside of {folder}")
 
 
-def _published(store: Store) -> tuple[bytes, Manifest]:
-    """Read what readers see first: the root document, and the manifest that it names."""
-    data = store_module.read_bytes(store, DOCUMENT, most=store_module.MAX_DOCUMENT)
-    if data is None and store.children(BUILDS):
+def _published(store: Store) -> tuple[dict[str, bytes], Manifest]:
+    """Read what readers see first: the root documents by key, and the manifest that they name."""
+    root = roots.root_documents(store)
+    if not root and store.children(BUILDS):
         raise BuildIncompleteError(f"nothing is published in {store.location}")
-    root = {} if data is None else store_module.decode_document(data, node="/")
-    attributes = root.get("attributes")
-    reference = manifest.reference_of(attributes) if isinstance(attributes, dict) else None
-    if data is None or reference is None:
-        found = "no pyramid" if data is None else "none"
+    reference = manifest.reference_of(roots.attributes_of(root))
+    if reference is None:
+        found = "none" if root else "no pyramid"
         raise MetadataError(store.location, manifest.ATTRIBUTE, found=found, expected="a build and its manifest")
-    return data, Manifest(store, reference)
+    return root, Manifest(store, reference)
 
 
 def _objects(known: Manifest) -> Iterator[tuple[str, Entry]]:
     """List all objects but the root document: documents from the root down, then the others by their keys."""
     others = known.others
-    documents = [key for key in others if key.endswith(f"/{DOCUMENT}")]
+    documents = [key for key in others if key.rpartition("/")[2] in _DOCUMENTS]
     for key in sorted(documents, key=lambda key: (key.count("/"), key)):
         yield key, others[key]
     yield from sorted(known.own())
@@ -152,11 +153,7 @@ def _objects(known: Manifest) -> Iterator[tuple[str, Entry]]:
 
 def _checked(store: Store, key: str, entry: Entry) -> bytes:
     """Read an object that is as the manifest says."""
-    array, separator, chunk = key.partition("/c/")
-    if not separator:
-        array, _, chunk = key.rpartition("/")
-    else:
-        chunk = f"c/{chunk}"
+    array, _, chunk = key.partition("/c/") if "/c/" in key else key.rpartition("/")
     return manifest.read_object(store, key, entry, array=array, chunk=chunk)
 
 

@@ -142,6 +142,8 @@ class Plan:
         What is done about a block of the source that cannot be read: "error", or "nodata".
     groomed : tuple of Quirk
         What was put right in the source.
+    zarr_format : int
+        Version of Zarr that is written, 2 or 3.
     """
 
     source: PlannedSource
@@ -162,6 +164,7 @@ class Plan:
     processes: int = 1
     damaged: str = ERROR
     groomed: tuple[Quirk, ...] = ()
+    zarr_format: int = 3
 
     def __eq__(self, other: object) -> bool:
         return self.to_document() == other.to_document() if isinstance(other, Plan) else NotImplemented
@@ -215,6 +218,7 @@ class Plan:
             chunk=(*ones, self.chunk, self.chunk),
             shard=None if side is None else (*ones, side, side),
             fill_value=variable.fill_value,
+            zarr_format=self.zarr_format,
         )
 
     def blocks(self, level: int) -> Window:
@@ -307,6 +311,7 @@ class Plan:
             "notes": list(self.notes),
             "damaged": self.damaged,
             "groomed": [quirk.to_document() for quirk in self.groomed],
+            "zarr_format": self.zarr_format,
         }
 
     def __str__(self) -> str:
@@ -339,6 +344,7 @@ def from_document(document: dict[str, Any]) -> Plan:
         processes=document.get("processes", 1),
         damaged=document.get("damaged", ERROR),
         groomed=tuple(Quirk(**item) for item in document.get("groomed", ())),
+        zarr_format=document.get("zarr_format", 3),
         **{name: document[name] for name in simple},
     )
 
@@ -443,7 +449,7 @@ def _describe(plan: Plan) -> list[str]:
     if plan.damaged == NODATA:
         lines.append("damaged    blocks of the source that cannot be read are taken for missing")
     lines += [
-        f"storage    {side}, blosc zstd",
+        f"storage    Zarr v{plan.zarr_format}, {side}, blosc zstd",
         f"at most    {most['objects']:,} objects, {most['bytes'] / 1e6:,.1f} MB before compression",
         f"work       {plan.work / 1e6:,.1f} Mpx, {_hands(plan)}, blocks of {plan.block} px, subtrees of "
         f"{plan.block << plan.cut} px{' in rows' if plan.in_rows else ''}",

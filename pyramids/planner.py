@@ -16,6 +16,7 @@ from geozarr import cf
 from geozarr import levels as levels_module
 from geozarr import tms as tms_module
 from geozarr.conventions import multiscales
+from geozarr.documents import ZARR_FORMATS
 from geozarr.errors import GroomingError, MetadataError, ParameterError, UnsupportedError
 from geozarr.grid import Grid
 from pyramids import chunking, fold, footprint, shards, warp
@@ -78,6 +79,8 @@ class Options:
         for missing and lists it in the report.
     strict : bool
         Refuse a source that has to be groomed.
+    zarr_format : int
+        Version of Zarr that is written: 3, or 2 for clients that read nothing newer, which has no shards.
     """
 
     tms: str = "WebMercatorQuad"
@@ -94,6 +97,7 @@ class Options:
     memory: int = DEFAULT_MEMORY
     damaged: str = damaged.ERROR
     strict: bool = False
+    zarr_format: int = 3
 
 
 def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
@@ -135,6 +139,7 @@ def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
         raise ParameterError("damaged", found=options.damaged, expected=f"one of {', '.join(damaged.CHOICES)}")
     if options.strict and source.quirks:
         raise GroomingError(source.name, tuple(map(str, source.quirks)))
+    shard = _shard_option(options)
     notes: list[str] = []
     ratio: float | None = None
     placed: tuple[tuple[str, ...], ...] = ()
@@ -153,7 +158,7 @@ def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
     levels = replace(levels, resampling_method=_common_method(variables))
     reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
     chunk_count = sum(window.size for window in reached) // chunk**2 * sum(v.slice_count for v in variables)
-    shards = chunking.shard_sides(options.shard, chunk=chunk, chunk_count=chunk_count)
+    shards = chunking.shard_sides(shard, chunk=chunk, chunk_count=chunk_count)
     itemsize = max(variable.dtype.itemsize for variable in variables)
     work = chunking.Workload(
         reach=reach.shape,
@@ -188,9 +193,27 @@ def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
         processes=options.processes,
         damaged=options.damaged,
         groomed=source.quirks,
+        zarr_format=options.zarr_format,
     )
     _check_damage(plan)
     return plan
+
+
+def _shard_option(options: Options) -> int | str:
+    """Return what is asked of shards, which Zarr v2 does not have.
+
+    Raises
+    ------
+    ParameterError
+        If the version of Zarr is unknown, or is to have shards and has none.
+    """
+    if options.zarr_format not in ZARR_FORMATS:
+        raise ParameterError("zarr_format", found=options.zarr_format, expected="2 or 3")
+    if options.zarr_format == 3:
+        return options.shard
+    if options.shard not in ("auto", "none"):
+        raise ParameterError("shard", found=options.shard, expected="auto or none: Zarr v2 has no shards")
+    return "none"
 
 
 def _check_damage(plan: Plan) -> None:

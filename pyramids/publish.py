@@ -1,6 +1,7 @@
 """Makes a finished build visible: documents, manifest, and last the root document, in one put.
 
-Until that put a reader sees the former pyramid or none. What the build replaced stays where it is.
+Until that put a reader sees the former pyramid or none. What the build replaced stays where it is. Zarr v2 has three
+root documents, see `roots`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import numpy as np
 from geozarr import levels as levels_module
 from geozarr import manifest
 from geozarr import store as store_module
-from geozarr.documents import DOCUMENT
 from geozarr.errors import MetadataError
 from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
 from geozarr.stores import Transaction
-from pyramids import metadata, transaction, writers
+from pyramids import metadata, roots, transaction, writers
 from pyramids.objects import arrays_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def write_beside(plan: Plan, store: Sink, summaries: Mapping[str, Summary | None
             key, data = array.to_object()
             put(join(level.asset, name, key), data)
     for path, document in nodes.items():
-        put(join(path, DOCUMENT), store_module.encode_document(document, node=f"/{path}"))
+        for key, stored in roots.stored_documents(path, document).items():
+            put(key, store_module.encode_document(stored, node=f"/{path}"))
     return written
 
 
@@ -83,15 +84,14 @@ def restore_beside(plan: Plan, store: Store, keys: Iterable[str]) -> None:
     StoreError
         If the store fails.
     """
-    nodes = store_module.read_tree(store).nodes
+    documents = roots.node_documents(store)
     coordinates = {}
     for number, level in enumerate(plan.levels.levels):
         for name, array in metadata.small_arrays(plan, number).items():
             key, data = array.to_object()
             coordinates[join(level.asset, name, key)] = data
     for key in keys:
-        path = key.removesuffix(DOCUMENT).rstrip("/")
-        store.put(key, coordinates.get(key) or store_module.encode_document(nodes[path], node=f"/{path}"))
+        store.put(key, coordinates.get(key) or store_module.encode_document(documents[key], node=f"/{key}"))
 
 
 def write_manifest(
@@ -164,7 +164,7 @@ def write_root(
     reference: Reference,
     remarks: Mapping[str, Any] | None = None,
 ) -> None:
-    """Publish: make all durable, then write the root document in one put, and make that durable.
+    """Publish: make all durable, then put the root document, and make that durable.
 
     Parameters
     ----------
@@ -195,8 +195,7 @@ def write_root(
     stamp = {"published": time.time(), **(remarks or {})}
     store.put(_stamp_key(reference.build), store_module.encode_document(stamp))
     store.sync()
-    store_module.write_document(store, "", root)
-    store.sync()
+    roots.publish(store, root)
 
 
 def remarks_of(store: Store, name: str) -> dict[str, Any]:

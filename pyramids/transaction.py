@@ -42,6 +42,18 @@ def require_ours(store: Store) -> None:
         raise TargetExistsError(store.location, found=found, expected="nothing, or a pyramid of this tool")
 
 
+def require_format(store: Store, plan: Plan) -> None:
+    """Refuse a version of Zarr that a store with transactions does not keep.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is another than 3.
+    """
+    if isinstance(store, Transaction) and plan.zarr_format != 3:
+        raise UnsupportedError(f"Zarr v{plan.zarr_format} in {store.location}", "it keeps Zarr v3 alone (zarr_format)")
+
+
 def _foreign(store: Store) -> str | None:
     """Say what is there that is not ours."""
     try:

@@ -17,7 +17,7 @@ from pyramids import journal
 from pyramids.sources import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pyramids
@@ -185,13 +185,28 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def visible(store: Store) -> dict[str, bytes] | None:
-    """What a reader sees: the root document and all below the levels that it names; None where there is none."""
+    """What a reader sees: the root document and all below the levels that it names; None where there is none.
+
+    Of Zarr v2 that is the `.zmetadata`, as far as it speaks of these levels.
+    """
     found = contents(store)
-    if "zarr.json" not in found:
+    if "zarr.json" in found:
+        root = {"zarr.json": found["zarr.json"]}
+        attributes = json.loads(found["zarr.json"])["attributes"]
+    elif ".zmetadata" in found:
+        entries = json.loads(found[".zmetadata"])["metadata"]
+        root = {f"{key} in .zmetadata": json.dumps(entry).encode() for key, entry in entries.items()}
+        attributes = entries[".zattrs"]
+    else:
         return None
-    assets = [item["asset"] for item in json.loads(found["zarr.json"])["attributes"]["multiscales"]["layout"]]
-    keys = [key for key in found if any(key.startswith(f"{asset}/") for asset in assets)]
-    return {key: found[key] for key in ("zarr.json", *keys)}
+    assets = [item["asset"] for item in attributes["multiscales"]["layout"]]
+    below = {key: data for key, data in found.items() if is_of_any(key, assets)}
+    return {key: data for key, data in root.items() if "/" not in key or is_of_any(key, assets)} | below
+
+
+def is_of_any(key: str, assets: Iterable[str]) -> bool:
+    """Tell whether an object lies below one of some groups."""
+    return any(key.startswith(f"{asset}/") for asset in assets)
 
 
 def stops_after(count: int) -> Callable[[pyramids.Report], None]:

@@ -9,6 +9,7 @@ import numpy as np
 from affine import Affine
 
 from geozarr import crs, levels
+from geozarr.documents import KEYS
 from geozarr.grid import Grid
 from geozarr.stored_array import StoredArray
 from tiler.pyramid import Pyramid, Statistics, Variable
@@ -42,7 +43,7 @@ def native(code: str, *, left: float, top: float, width: float, height: float, c
 
 def variable(name: str, dtype: str = "uint8", *leading: tuple[str, int], **options: object) -> Variable:
     """Describe a variable whose array is nowhere."""
-    return Variable(name, np.dtype(dtype), leading, (StoredArray(name, (), None, "/", "c/", 0),), **options)
+    return Variable(name, np.dtype(dtype), leading, (StoredArray(name, (), None, KEYS[3], 0),), **options)
 
 
 def pyramid(layout: Levels, *variables: Variable, **options: object) -> Pyramid:

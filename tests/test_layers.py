@@ -17,6 +17,7 @@ GEOZARR_LAYERS = (
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
     ("geozarr.levels", "geozarr.documents"),
+    ("geozarr.zarr_v2",),
     ("geozarr.answers", "geozarr.targets"),
     ("geozarr.files",),
     ("geozarr.stores",),

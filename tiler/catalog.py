@@ -22,6 +22,7 @@ from geozarr import store as store_module
 from geozarr.documents import DOCUMENT
 from geozarr.errors import GeoZarrError, StoreError, UnknownNameError, in_one_line
 from geozarr.stores import SERVICE, ObjectStoreAdapter, Stamped
+from geozarr.zarr_v2 import CONSOLIDATED
 from tiler.cache import BoundedCache
 from tiler.meter import Tally, metered
 
@@ -288,4 +289,5 @@ class Catalog:
 
 
 def _stamp_of(store: Store) -> str | None:
-    return store.stamp(DOCUMENT) if isinstance(store, Stamped) else None
+    """Return the stamp of the document that publishes a pyramid, of Zarr v3 or else of v2."""
+    return store.stamp(DOCUMENT) or store.stamp(CONSOLIDATED) if isinstance(store, Stamped) else None

@@ -5,8 +5,8 @@ codecs, fill values or names is an error here, so that a request only does arith
 
 Validity of a variable follows from its attributes: NaN is never valid; `_FillValue` is the value of missing cells;
 `ancillary_variables` names the alpha variable that masks data without such a value. The array's `fill_value` alone
-says nothing about a stored cell, since data that need no missing value have a placeholder there. A chunk that is not
-stored holds no data.
+says nothing about a stored cell, since data that need no missing value have a placeholder there; but in Zarr v2 it is
+`_FillValue` where there is none. A chunk that is not stored holds no data.
 """
 
 from __future__ import annotations
@@ -569,7 +569,7 @@ def _variable(tree: Tree, levels: Levels, arrays: Sequence[Mapping[str, dict[str
         if array is not None and array.shape[:-2] != shape[:-2]:
             raise GridMismatchError(f"leading shape of /{array.path}", found=array.shape[:-2], expected=shape[:-2])
     attributes = tree.attributes(f"{asset}/{name}")
-    nodata = attributes.get("_FillValue")
+    nodata = attributes.get("_FillValue", finest.get("fill_value") if finest.get("zarr_format") == 2 else None)
     return Variable(
         name=name,
         dtype=dtype,

@@ -1,8 +1,9 @@
 """The stored objects themselves, read-only, for readers in browsers: which there are, and what a Range asks for.
 
-Only what the documents of a pyramid list has an address: the `zarr.json` of each node, and objects within the grid of
-each array. A key that a client sends is taken apart and looked up, and the one that the store is asked for is made anew
-from what was found. Whatever else lies beside, as the folder of the builds does, does not exist here.
+Only what the documents of a pyramid list has an address: the `zarr.json` of each node, or the documents that Zarr v2
+has in its place, and objects within the grid of each array. A key that a client sends is taken apart and looked up, and
+the one that the store is asked for is made anew from what was found. Whatever else lies beside, as the folder of the
+builds does, does not exist here.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geozarr import documents, manifest
+from geozarr import documents, manifest, zarr_v2
 from geozarr.documents import DOCUMENT
 from geozarr.errors import ChunkReadError, GeoZarrError, StoreError, UnknownNameError
 from geozarr.manifest import Manifest, reference_of
 from geozarr.store import open_store
 
 if TYPE_CHECKING:
+    from geozarr.documents import KeyEncoding
     from geozarr.manifest import Entry
     from geozarr.store import StoreLike, Tree
     from geozarr.stores import Found
@@ -30,7 +32,6 @@ MAX_KEY = 1024  # characters
 _MAX_RANGE = 64  # characters of a Range header; two numbers of 19 digits are fewer
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,200}")
-_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class RangeError(GeoZarrError):
@@ -75,7 +76,7 @@ class StoredObject:
     key : str
         Its key in the store.
     array : str or None
-        Path of the array that it belongs to; None for a document (`zarr.json`).
+        Path of the array that it belongs to; None for a document (`zarr.json`, `.zarray` ...).
     index : tuple of int
         Its position in the array's grid of objects.
     """
@@ -106,23 +107,14 @@ class Part:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Objects of an array, and how their keys are written (Zarr core v3, chunk key encoding)."""
+    """Objects of an array, and how their keys are written."""
 
     counts: tuple[int, ...]
-    separator: str
-    prefix: str
+    keys: KeyEncoding
 
     def index_of(self, tail: str) -> tuple[int, ...] | None:
         """Read what follows the array's path; None where it is the key of no object of the grid."""
-        if not self.counts:
-            return () if tail == (self.prefix.rstrip("/.") or "0") else None
-        if not tail.startswith(self.prefix):
-            return None
-        numbers = tail[len(self.prefix) :].split(self.separator)
-        if len(numbers) != len(self.counts) or not all(_WHOLE.fullmatch(number) for number in numbers):
-            return None
-        index = tuple(int(number) for number in numbers)
-        return index if all(at < count for at, count in zip(index, self.counts, strict=True)) else None
+        return self.keys.index_of(tail, self.counts)
 
 
 def parse_range(text: str | None) -> Range | None:
@@ -163,6 +155,7 @@ class RawStore:
     def __init__(self, store: StoreLike, tree: Tree, *, version: str) -> None:
         self._store = open_store(store)
         self._version = version
+        self._documents = (DOCUMENT,) if tree.root.get("zarr_format") == 3 else zarr_v2.DOCUMENTS
         self._nodes = frozenset(path for path in tree.nodes if not path or _is_plain(path))
         grids = {path: _grid(tree.nodes[path], path) for path in self._nodes}
         self._arrays = {path: grid for path, grid in grids.items() if grid is not None}
@@ -181,7 +174,7 @@ class RawStore:
         folder, _, name = key.rpartition("/")
         if len(key) > MAX_KEY:
             raise _unknown(key)
-        if name == DOCUMENT and folder in self._nodes and (folder or key == DOCUMENT):
+        if name in self._documents and folder in self._nodes and (folder or key == name):
             return StoredObject(key)
         parts = key.split("/")
         for count in range(1, len(parts)):
@@ -284,11 +277,11 @@ def _grid(document: dict[str, Any], path: str) -> _Grid | None:
         return None
     try:
         sides = documents.object_shape_of(document, rank=len(shape), node=f"/{path}")
-        separator, prefix = documents.key_encoding_of(document, node=f"/{path}")
+        keys = documents.key_encoding_of(document, node=f"/{path}")
     except GeoZarrError:
         return None
     counts = tuple(-(-size // side) for size, side in zip(shape, sides, strict=True))
-    return _Grid(counts, separator, prefix)
+    return _Grid(counts, keys)
 
 
 def _name(wanted: StoredObject) -> str:

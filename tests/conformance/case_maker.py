@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore.store import MemoryStore
 
-from conformance import check, json_patch, zarr_v2
+from conformance import check, json_patch
 from conformance.cases.catalogue import DOCUMENT, documents_of, objects_of
+from geozarr import zarr_v2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 from obstore.store import MemoryStore
 
-from conformance import Severity, check, zarr_v2
-from geozarr import Grid, MetadataError, crs, levels
+from conformance import Severity, check
+from geozarr import Grid, MetadataError, crs, levels, zarr_v2
 from pyramid_factory import Variable, write_pyramid
 
 if TYPE_CHECKING:
@@ -318,3 +318,38 @@ def test_levels_are_drawn_and_marked_by_what_is_found_in_their_documents(objects
     assert [level.is_about(report.findings[0], "/") for level in pyramid.levels] == [False, True, False]
     assert pyramid.preview is not None
     assert (pyramid.preview.height, pyramid.preview.width) == (101, 67)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_coordinates_without_a_fill_value_are_judged_where_they_are_stored(
+    objects: Objects, *, is_stored: bool
+) -> None:
+    """What absent chunks hold is not defined then, so nothing is said of them."""
+    halves = np.full(67, 500_005.0)
+    changed = edited(objects, "0/x/.zarray", lambda document: document.update(fill_value=None, compressor=None))
+    chunks = {key for key in changed if key.startswith("0/x/") and not key.rpartition("/")[2].startswith(".")}
+    changed = {key: data for key, data in changed.items() if key not in chunks}
+    if is_stored:
+        side = json.loads(changed["0/x/.zarray"])["chunks"][0]
+        padded = np.pad(halves, (0, -len(halves) % side), mode="edge")
+        changed |= {f"0/x/{at}": padded[at * side :][:side].tobytes() for at in range(len(padded) // side)}
+    rules = {found.rule for found in check(opened(changed), depth="geometry").findings}
+    assert rules == ({"XC-06"} if is_stored else set())
+
+
+def test_pixels_without_a_fill_value_are_derived_anew(objects: Objects, tmp_path: Path) -> None:
+    changed = objects
+    for level in range(3):
+        for edit in (drop("fill_value"), lambda document: document.update(fill_value=None)):
+            changed = edited(changed, f"{level}/red/.zarray", edit)
+        changed = edited(changed, f"{level}/red/.zattrs", drop("_FillValue"))
+    report = check(opened(changed), depth="pixels", all_pixels=True)
+    assert report.findings == (), report.to_text()
+    assert report.cells == check(opened(objects), depth="pixels", all_pixels=True).cells
+    for key, data in changed.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(data)
+    array = zarr.open_group(tmp_path, mode="r+", zarr_format=2)["1/red"]
+    array[3, 4] += 1
+    report = check(tmp_path, depth="pixels", all_pixels=True)
+    assert [(found.rule, found.node) for found in report.findings] == [("XC-12", "/1/red")]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import zarr
 import zarr.storage
+from hypothesis import given
+from hypothesis import strategies as st
 from zarr.core.buffer import default_buffer_prototype
 
 from geozarr import MetadataError, UnsupportedError, cf, documents, store
@@ -182,3 +184,13 @@ def test_consolidating_again_replaces_what_was_there() -> None:
 def test_consolidated_metadata_of_another_form_are_none(block: object) -> None:
     assert documents.consolidated_nodes({"consolidated_metadata": block}) is None
     assert documents.consolidated_nodes({}) is None
+
+
+@given(st.sampled_from([2, 3]), st.lists(st.integers(1, 9), max_size=4), st.data())
+def test_a_key_reads_back_as_its_position_and_no_other(version: int, grid: list[int], data: st.DataObject) -> None:
+    keys = documents.KEYS[version]
+    index = tuple(data.draw(st.integers(0, count - 1)) for count in grid)
+    key = keys.key(index)
+    assert keys.index_of(key, grid) == index
+    assert keys.index_of(f"{key}0" if not grid else f"{key}9", grid) is None
+    assert keys.index_of(f"x{key}", grid) is None

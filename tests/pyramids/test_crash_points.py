@@ -29,35 +29,35 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("at_every_stage")
 
 
-def built(store: Store, *, seed: int = 1, resume: bool = False) -> pyramids.Report:
+def built(store: Store, *, seed: int = 1, resume: bool = False, version: int = 3) -> pyramids.Report:
     """Build a small scene of a few units, in place of what is there."""
     values = scene("int16", (1, 60, 60), seed=seed)
     values[0, :32, 32:] = -9999
     given = FakeSource(values, nodata=-9999, block_shape=(32, 32))
     given.fingerprint = f"scene {seed}"
-    plan = builds.plan_for(given, tms="native", chunk=32, levels=2, workers=1)
+    plan = builds.plan_for(given, tms="native", chunk=32, levels=2, workers=1, zarr_format=version)
     plan = dataclasses.replace(plan, block=32, cut=0)
     return pyramids.execute(plan, given, store, overwrite=True, resume=resume)
 
 
-def enumerate_deaths(make: Callable[[], Store], *, replaced: bool) -> int:
+def enumerate_deaths(make: Callable[[], Store], *, replaced: bool, version: int = 3) -> int:
     """Die at each operation of a build, look, and go on; return how many points there were."""
     whole = make()
     former = None
     if replaced:
-        built(whole)
+        built(whole, version=version)
         former = visible(whole)
     counted = FaultStore(whole)
     seed = 2 if replaced else 1
-    built(counted, seed=seed)
+    built(counted, seed=seed, version=version)
     expected, new = lasting(whole), visible(whole)
     points = 0
     for at, operation in enumerate(counted.operations):
         store = make()
         if replaced:
-            built(store)
+            built(store, version=version)
         try:
-            built(FaultStore(store, at=at), seed=seed)
+            built(FaultStore(store, at=at), seed=seed, version=version)
         except Death:
             points += 1
         else:
@@ -65,7 +65,7 @@ def enumerate_deaths(make: Callable[[], Store], *, replaced: bool) -> int:
             assert visible(store) == new, operation
             continue
         assert visible(store) in (former, new), operation
-        built(store, seed=seed, resume=True)
+        built(store, seed=seed, resume=True, version=version)
         assert lasting(store) == expected, operation
     assert points >= 0.9 * len(counted.operations)
     return points
@@ -73,9 +73,10 @@ def enumerate_deaths(make: Callable[[], Store], *, replaced: bool) -> int:
 
 @pytest.mark.slow
 @pytest.mark.faults
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("replaced", [False, True], ids=["first", "rebuild"])
 def test_b1_death_at_any_moment_in_a_folder(
-    tmp_path: Path, record_property: Callable[[str, object], None], *, replaced: bool
+    tmp_path: Path, record_property: Callable[[str, object], None], version: int, *, replaced: bool
 ) -> None:
     made: list[Path] = []
 
@@ -83,7 +84,7 @@ def test_b1_death_at_any_moment_in_a_folder(
         made.append(tmp_path / str(len(made)))
         return store_module.open_store(made[-1], create=True)
 
-    points = enumerate_deaths(make, replaced=replaced)
+    points = enumerate_deaths(make, replaced=replaced, version=version)
     record_property("crash points", points)
     assert points > 30
 

@@ -1,20 +1,27 @@
-"""Documents of Zarr v2 in the form of Zarr v3, so that one set of rules judges both.
+"""Documents of Zarr v2 in the form of Zarr v3, so that one reader and one set of rules take both.
 
 What has a counterpart is translated; what has none, or is malformed, stands where its counterpart would, as it is, so
-that the rule on that place finds it. A pointer into the form is translated back for the report.
+that the rule on that place finds it. A pointer into the form is translated back for the report, and so are documents
+that are to be written.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from geozarr.documents import key_encoding_of, object_shape_of
+from geozarr.errors import UnsupportedError
+
 if TYPE_CHECKING:
-    from conformance.report import Pointer
+    from collections.abc import Mapping
+
+Pointer: TypeAlias = tuple[str | int, ...]
 
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
 DOCUMENTS = (ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED)
+ROOT = (GROUP, ATTRIBUTES, CONSOLIDATED)  # documents of the outermost group
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 _SHUFFLES = {-1: "shuffle", 0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}  # numcodecs.blosc; -1 goes by the type
 # Members of `.zarray` by the member of a v3 document that they become.
@@ -149,6 +156,70 @@ def _codec(codec: Any, dtype: Any) -> Any:
     elif name not in ("gzip", "zstd"):
         name = f"numcodecs.{name}"
     return {"name": name, "configuration": configuration}
+
+
+def stored_documents(document: dict[str, Any], *, node: str) -> dict[str, dict[str, Any]]:
+    """Translate a document of Zarr v2 from the form of v3 to those that are stored; what reading undoes.
+
+    Parameters
+    ----------
+    document : dict
+        Of a group, or of an array in chunks of blosc; its consolidated metadata are left out.
+    node : str
+        Its path, for messages.
+
+    Returns
+    -------
+    dict
+        Documents by their names; `.zattrs` where there are any attributes.
+
+    Raises
+    ------
+    UnsupportedError
+        If an array has another chain of codecs.
+    """
+    attributes = document["attributes"]
+    if document["node_type"] == "group":
+        return {GROUP: {"zarr_format": 2}, **({ATTRIBUTES: attributes} if attributes else {})}
+    shape = document["shape"]
+    array = {
+        "zarr_format": 2,
+        "shape": shape,
+        "chunks": list(object_shape_of(document, rank=len(shape), node=node)),
+        "dtype": np.dtype(document["data_type"]).newbyteorder("<").str,
+        "compressor": _compressor(document["codecs"], node),
+        "fill_value": document["fill_value"],
+        "order": "C",
+        "filters": None,
+        "dimension_separator": key_encoding_of(document, node=node).separator,
+    }
+    return {ARRAY: array, ATTRIBUTES: {**attributes, DIMENSIONS: document["dimension_names"]}}
+
+
+def _compressor(codecs: list[dict[str, Any]], node: str) -> dict[str, Any]:
+    """Translate a chain of little-endian bytes and blosc; numcodecs takes the size of a value from the array."""
+    if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
+        found = ", ".join(codec["name"] for codec in codecs)
+        raise UnsupportedError(f"codecs {found} of {node} in Zarr v2", "chunks are written as bytes through blosc")
+    configuration = codecs[1]["configuration"]
+    numbers = {name: number for number, name in _SHUFFLES.items() if number >= 0}
+    return {
+        "id": "blosc",
+        "cname": configuration["cname"],
+        "clevel": configuration["clevel"],
+        "shuffle": numbers[configuration["shuffle"]],
+        "blocksize": configuration["blocksize"],
+    }
+
+
+def consolidated_document(nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Collect the documents of all nodes into a `.zmetadata`: in the form of v3, by path; the group itself is ""."""
+    entries = {
+        f"{path}/{name}".lstrip("/"): stored
+        for path, document in nodes.items()
+        for name, stored in stored_documents(document, node=f"/{path}").items()
+    }
+    return {"zarr_consolidated_format": 1, "metadata": entries}
 
 
 def place(pointer: Pointer, *, is_array: bool) -> tuple[str, Pointer]:
