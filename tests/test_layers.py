@@ -22,7 +22,9 @@ GEOZARR_LAYERS = (
     ("geozarr.stores",),
     ("geozarr.icechunk_store", "geozarr.zip_store"),
     ("geozarr.store", "geozarr.shards"),
-    ("geozarr.manifest", "geozarr.stored_array"),
+    ("geozarr.manifest", "geozarr.stored_array", "geozarr.zarr_view"),
+    ("geozarr.datasets",),
+    ("geozarr.pyramid",),
 )
 AT_THE_EDGE = ("cli.py", "app.py", "settings.py", "targets.py", "processes.py")
 
