@@ -51,7 +51,6 @@ def open_level(
     *,
     dimensions: tuple[str, str],
     data: Sequence[str],
-    dropped: Sequence[str],
     decoding: Decoding,
 ) -> xr.Dataset:
     """Open the group of a level.
@@ -59,7 +58,7 @@ def open_level(
     Parameters
     ----------
     store : TreeStore
-        Where.
+        Where; it shows those arrays of the group that are part of the level.
     group : str
         Path of the group.
     grid : Grid
@@ -68,8 +67,6 @@ def open_level(
         Names of rows and columns.
     data : sequence of str
         Its arrays over that grid.
-    dropped : sequence of str
-        Arrays of the group that are no part of the level.
     decoding : Decoding
         How stored values become those of the dataset.
 
@@ -86,7 +83,6 @@ def open_level(
             mask_and_scale=decoding.mask_and_scale,
             decode_times=decoding.decode_times,
             decode_coords="all",  # the grid mapping becomes a coordinate, which is where rioxarray looks for the CRS
-            drop_variables=list(dropped),
             consolidated=False,  # the store answers from documents that are consolidated already
             zarr_format=3,
         )

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from geozarr import levels as levels_module
 from geozarr import store as store_module
 from geozarr.errors import GridMismatchError, MetadataError, ParameterError, UnknownNameError
 from geozarr.levels import Level
-from geozarr.store import join
+from geozarr.store import Tree, join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +25,9 @@ if TYPE_CHECKING:
     from geozarr.crs import CRS
     from geozarr.datasets import Decoding
     from geozarr.grid import Bounds
-    from geozarr.store import StoreLike, Tree
+    from geozarr.store import StoreLike
     from geozarr.stores import Store
     from geozarr.tms import TileMatrixSet
-    from geozarr.zarr_view import TreeStore
 
 # Of the resolution asked for: cells larger by no more than that are not coarser, they are written with fewer digits.
 RESOLUTION_TOLERANCE = 1e-6
@@ -276,32 +274,25 @@ class Pyramid:
 
     def _opened(self, level: PyramidLevel, decoding: Decoding) -> xr.Dataset:
         from geozarr import datasets  # noqa: PLC0415 - xarray takes its time to import
+        from geozarr.zarr_view import TreeStore  # noqa: PLC0415 - the same of zarr
 
         is_array = self._tree.nodes[level.asset].get("node_type") == "array"
         group, own = _place(level.asset, is_array=is_array)
-        wanted = dict(zip(self.dimensions, level.grid.shape, strict=True))
-        # Beside an array that is a level there are those of other levels; what has no dimensions is no part of any.
-        dropped = [
-            name
-            for name, document in self._tree.arrays(group).items()
-            if not _fits(document, wanted) or (own and name != own and self._is_data(document))
-        ]
+        sizes = dict(zip(self.dimensions, level.grid.shape, strict=True))
+        nodes = {group: self._tree.nodes[group]}
+        for name, document in self._tree.arrays(group).items():
+            # Beside an array that is a level there are those of other levels; and what xarray would refuse.
+            is_other = own not in ("", name) and self._is_data(document)
+            if not is_other and _fits(document, sizes):
+                nodes[join(group, name)] = document
         return datasets.open_level(
-            self._view,
+            TreeStore(self._store, Tree(nodes, is_consolidated=True), self._group),
             group,
             level.grid,
             dimensions=self.dimensions,
             data=level.variables,
-            dropped=dropped,
             decoding=decoding,
         )
-
-    @cached_property
-    def _view(self) -> TreeStore:
-        """The store as zarr-python reads it."""
-        from geozarr.zarr_view import TreeStore  # noqa: PLC0415 - zarr takes its time to import
-
-        return TreeStore(self._store, self._tree, self._group)
 
 
 def open_pyramid(target: StoreLike, *, group: str = "") -> Pyramid:

@@ -118,7 +118,7 @@ class TreeStore(Store):
 def _served(document: dict[str, Any], path: str) -> dict[str, Any]:
     """Return a document as xarray takes it: by itself, and with a `_FillValue` in the one form that it reads.
 
-    The drafts of GeoZarr show a JSON number on floats (SPEC D-09), for which xarray refuses the whole store.
+    The drafts of GeoZarr show a JSON number on floats (SPEC D-09), for which xarray refuses the whole group.
     """
     served = {key: value for key, value in document.items() if key != "consolidated_metadata"}
     attributes = served.get("attributes")
