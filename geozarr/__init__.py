@@ -1,9 +1,9 @@
 """The metadata model of GeoZarr pyramids: values and documents. It reads no pixel; xarray does, of what it opens.
 
-Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
-<- files <- stores <- store <- manifest, zarr_view <- datasets <- pyramid. Beside them, needing errors at most: codecs,
-which undo what stored chunks went through, heap, the allocator of the C library, and hurry, which keeps work on an
-event loop from waiting. zarr_view and datasets import zarr-python and xarray, and are imported when a level is opened.
+Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents,
+flags <- files <- stores <- store <- manifest, zarr_view <- datasets <- pyramid. Beside them, needing errors at most:
+codecs, which undo what stored chunks went through, heap, the allocator of the C library, and hurry, which keeps work on
+an event loop from waiting. zarr_view and datasets import zarr-python and xarray: they are imported to open a level.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms

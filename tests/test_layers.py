@@ -16,7 +16,7 @@ GEOZARR_LAYERS = (
     ("geozarr.window", "geozarr.crs", "geozarr.codecs", "geozarr.heap", "geozarr.hurry"),
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
-    ("geozarr.levels", "geozarr.documents"),
+    ("geozarr.levels", "geozarr.documents", "geozarr.flags"),
     ("geozarr.answers", "geozarr.targets"),
     ("geozarr.files",),
     ("geozarr.stores",),
