@@ -82,6 +82,11 @@ def test_black_entries_without_a_name_are_left_out_where_others_have_one() -> No
     assert found["flag_meanings"] == "Open_water Wood_mixed Night class_20"
 
 
+def test_a_black_class_with_a_name_may_be_the_last() -> None:
+    found = described(table_of(256, c1=(0, 0, 255, 255)), names={1: "day", 2: "night"})
+    assert found["flag_meanings"] == "day night"
+
+
 def test_meanings_are_words_of_cf_and_tell_classes_apart() -> None:
     names = {1: "Forêt", 2: " forest (dense) ", 3: "???", 4: "forest/dense", 5: "a-b.c+d@e_f"}
     table = {value: (value, 0, 0, 255) for value in names}
