@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 import pyramids
 from conformance import check
 from geozarr import tms
+from tiler import PyramidReader
 from tiler.app import create_app
 from tiler.settings import Dataset, Settings
 
@@ -216,3 +217,32 @@ def test_numbers_are_served_as_stored(cover: Path) -> None:
         z, column, row = tile_of(client, finer=2)
         values, mask = numbers(client, f"/x/{TILES}/{z}/{column}/{row}.npy")
     assert set(np.unique(values[mask > 0])) <= {0, 10, 20}
+
+
+@pytest.mark.parametrize("name", ["laea_colormap.tif", "nsidc_S_20240101_concentration.tif"])
+def test_rio_tiler_renders_with_the_colours_of_the_reader(name: str, data_dir: Path, tmp_path: Path) -> None:
+    path = data_dir / "raster" / name
+    pyramids.build(path, tmp_path / "x.zarr", tms="native", levels=1)
+    with rasterio.open(path) as source:
+        table, values = source.colormap(1), source.read(1)
+    with PyramidReader(tmp_path / "x.zarr") as reader:
+        image = reader.preview(max_size=None, width=values.shape[1], height=values.shape[0])
+        rendered = image.render(img_format="PNG", colormap=reader.colormap)
+        stated = reader.info().colormap
+    found = np.asarray(Image.open(io.BytesIO(rendered)).convert("RGBA"))
+    np.testing.assert_array_equal(image.array[0], values)
+    np.testing.assert_array_equal(found, colors_of(values, table))
+    if name == "laea_colormap.tif":
+        assert stated == {value: table[value] for value in range(20)}  # the rest of the table is black filler
+
+
+def test_a_reader_of_several_rasters_has_no_colours_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    profile = {"driver": "GTiff", "height": 9, "width": 9, "count": 2, "dtype": "uint8", "crs": "EPSG:32631"}
+    with rasterio.open(path, "w", transform=rasterio.transform.from_origin(5e5, 5e6, 30, 30), **profile) as target:
+        target.write_colormap(1, {1: (255, 0, 0)})
+        target.write(np.ones((2, 9, 9), np.uint8))
+    pyramids.build(path, tmp_path / "x.zarr", tms="native", levels=1)
+    with PyramidReader(tmp_path / "x.zarr") as reader:
+        assert reader.pyramid.variables[0].colors is not None
+        assert reader.colormap is None
