@@ -28,6 +28,7 @@ Rgba: TypeAlias = "tuple[int, int, int, int]"
 VALUES, MASKS, MEANINGS, COLORS, TABLE = "flag_values", "flag_masks", "flag_meanings", "flag_colors", "color_table"
 # Of the 256 entries of a palette one is for what is not shown; all values of a byte have an entry each.
 MOST = 255
+_MOST_TEXT = 2**16  # characters of all meanings; a store of another hand may bring any number
 _FILLERS = ((0, 0, 0, 255), (0, 0, 0, 0))  # what GDAL puts into entries that nobody has set
 _NO_WORD = re.compile(r"[^A-Za-z0-9_\-.+@]+")  # what CF 3.5 does not allow in a word
 _HEX = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
@@ -130,19 +131,19 @@ def to_attributes(flags: Sequence[Flag]) -> dict[str, Any]:
 def from_attributes(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Flag, ...]:
     """Read classes, the tolerant inverse of `to_attributes`: none where they are malformed, or bits (`flag_masks`).
 
-    One value may stand without an array, colours may be an array of texts, and are left out where one is none.
+    More than a palette holds are none either, nor are meanings that nobody could read. One value may stand without an
+    array, colours may be an array of texts, and are left out where one is none.
     """
     values, meanings = attributes.get(VALUES), attributes.get(MEANINGS)
     values = values if isinstance(values, list) else [values]
-    words = meanings.split() if isinstance(meanings, str) else []
-    if MASKS in attributes or len(words) != len(values) or not all(_is_held(value, dtype) for value in values):
-        return ()
-    if len(set(values)) < len(values):
+    words = meanings.split() if isinstance(meanings, str) and len(meanings) <= _MOST_TEXT else []
+    is_sound = MASKS not in attributes and len(values) == len(words) <= MOST + 1
+    if not is_sound or not all(_is_held(value, dtype) for value in values) or len(set(values)) < len(values):
         return ()
     stated = attributes.get(COLORS)
     texts = stated.split() if isinstance(stated, str) else stated if isinstance(stated, list) else []
-    found = [_color(text) for text in texts]
-    colors = found if len(found) == len(values) and None not in found else [None] * len(values)
+    found = [_color(text) for text in texts] if len(texts) == len(values) else [None]
+    colors = [None] * len(values) if None in found else found
     return tuple(Flag(value, word, color) for value, word, color in zip(values, words, colors, strict=True))
 
 

@@ -140,6 +140,14 @@ def test_malformed_classes_are_none(attributes: dict[str, Any]) -> None:
     assert flags.from_attributes(attributes, BYTE) == ()
 
 
+@pytest.mark.parametrize(
+    ("count", "length", "is_read"), [(256, 9, True), (257, 9, False), (2, 32767, True), (2, 32768, False)]
+)
+def test_classes_of_another_hand_are_few_and_short(count: int, length: int, is_read: bool) -> None:
+    attributes = {"flag_values": list(range(count)), "flag_meanings": " ".join(["x" * length] * count)}
+    assert bool(flags.from_attributes(attributes, WORD)) is is_read
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
 def test_a_class_is_a_number_of_the_data_type(value: float) -> None:
     assert flags.from_attributes({"flag_values": [value], "flag_meanings": "odd"}, np.dtype("float32")) == ()
