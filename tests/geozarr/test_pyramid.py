@@ -10,6 +10,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import odc.geo.xr  # noqa: F401 - registers the `.odc` accessor
 import pytest
 import rioxarray  # noqa: F401 - registers the `.rio` accessor
 import zarr
@@ -327,6 +328,18 @@ def test_values_are_those_that_zarr_python_reads(
         shown = opened.open_level(level.name)["dtm"]
         np.testing.assert_array_equal(shown, np.where(expected == NODATA, np.nan, expected))
         assert np.isnan(shown).any()
+
+
+def test_odc_geo_sees_the_same_boxes(
+    aligned: tuple[pyramids.Plan, MemoryStore], native: tuple[pyramids.Plan, MemoryStore]
+) -> None:
+    for (plan, store), name in ((aligned, "dtm"), (native, "t2m")):
+        tree = open_pyramid(store).to_datatree()
+        for level in plan.levels.levels:
+            box = tree[level.asset].to_dataset()[name].odc.geobox
+            assert f"EPSG:{box.crs.to_epsg()}" == level.grid.crs.code
+            assert box.shape == level.grid.shape
+            assert tuple(box.affine)[:6] == pytest.approx(tuple(level.grid.transform)[:6], rel=1e-12)
 
 
 def test_shards_are_read_by_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
