@@ -51,6 +51,8 @@ def check_cell_methods(context: Context) -> Iterator[Fault]:
             yield Fault(array.path, pointer, message, unknown[0], expected, severity=Severity.WARNING, keeps=True)
     told: set[tuple[str, str]] = set()
     for level, array in _derived(context):
+        if array.attributes.get("color_interpretation") == "alpha":
+            continue  # an opacity is a mean, also of cells whose data are the mode: the layout speaks of data
         own, common = methods.of_array(context, array), methods.of_layout(context, level)
         key = (level.pyramid.node.path, array.name)
         if own is not None and common is not None and own.method != common.method and key not in told:

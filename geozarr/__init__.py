@@ -1,8 +1,10 @@
-"""The metadata model of GeoZarr pyramids: values and documents. It reads no pixel.
+"""The metadata model of GeoZarr pyramids: values and documents. It reads no pixel; xarray does, of what it opens.
 
-Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents
-<- zarr_v2 <- files <- stores <- store <- manifest. Beside them, needing errors at most: codecs, which undo what stored
-chunks went through, heap, the allocator of the C library, and hurry, which keeps work on an event loop from waiting.
+Layers, each importing only those before it: errors, window, crs <- grid <- tms, cf, conventions <- levels, documents,
+flags <- zarr_v2 <- files <- stores <- store <- manifest, zarr_view <- datasets <- pyramid. Beside them, needing errors
+at most: codecs, which undo what stored chunks went through, heap, the allocator of the C library, and hurry, which
+keeps work on an event loop from waiting. zarr_view and datasets import zarr-python and xarray: they are imported to
+open a level.
 """
 
 from geozarr import cf, conventions, crs, documents, levels, store, tms
@@ -28,6 +30,7 @@ from geozarr.errors import (
 )
 from geozarr.grid import Bounds, Grid
 from geozarr.levels import Level, Levels
+from geozarr.pyramid import Pyramid, PyramidLevel, open_pyramid
 from geozarr.tms import TileLimits, TileMatrix, TileMatrixSet
 from geozarr.window import Window
 
@@ -48,6 +51,8 @@ __all__ = [
     "MetadataError",
     "ParameterError",
     "PlanChangedError",
+    "Pyramid",
+    "PyramidLevel",
     "SourceChangedError",
     "StoreError",
     "TargetExistsError",
@@ -63,6 +68,7 @@ __all__ = [
     "crs",
     "documents",
     "levels",
+    "open_pyramid",
     "store",
     "tms",
 ]

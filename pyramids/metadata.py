@@ -130,7 +130,7 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
             if number:
                 attributes |= _cell_methods(variable)
             summary = summaries.get(variable.name)
-            if number == 0 and summary is not None:
+            if number == 0 and summary is not None and variable.name != ALPHA:  # opacity of what is data says nothing
                 attributes |= _statistics(summary, variable)
             layout = plan.layout(number, variable)
             size = math.prod(layout.chunk) * variable.dtype.itemsize

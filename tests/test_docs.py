@@ -25,6 +25,11 @@ JSON = re.findall(r"^```json\n(.*?)^```", METADATA, re.MULTILINE | re.DOTALL)
 # Rows that no raster below brings about: other sources do.
 FROM_OTHER_SOURCES = {"standard_name", "units", "scale_factor", "add_offset"}
 
+TABLES = {
+    "classes": {1: (0, 0, 255), 2: (0, 128, 0)},
+    "shades": {value: (value // 100, 0, 0) for value in range(1000)},
+}
+
 
 def rows(section: str) -> set[str]:
     """Fields that have a row in a table of a section."""
@@ -40,12 +45,16 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> list[store.Tree]:
         ("rgb", 3, "uint8", {"nodata": 0}),
         ("integers", 1, "int16", {}),
         ("bands", 2, "float32", {"bands": "axis", "tms": "native", "levels": 2}),
+        ("classes", 1, "uint8", {}),
+        ("shades", 1, "uint16", {}),
     ):
         path = folder / f"{name}.tif"
         profile = {"driver": "GTiff", "height": 40, "width": 50, "count": count, "dtype": dtype, "crs": "EPSG:32632"}
         values = np.arange(1, count * 2000 + 1).reshape(count, 40, 50) % 200 + 1
         with rasterio.open(path, "w", transform=from_origin(5e5, 5e6, 3000, 3000), **profile) as out:
             out.write(values.astype(dtype))
+            if name in TABLES:
+                out.write_colormap(1, TABLES[name])
         pyramids.build(path, folder / f"{name}.zarr", **options)
         made.append(store.read_tree(store.open_store(folder / f"{name}.zarr")))
     return made

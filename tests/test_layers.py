@@ -16,14 +16,16 @@ GEOZARR_LAYERS = (
     ("geozarr.window", "geozarr.crs", "geozarr.codecs", "geozarr.heap", "geozarr.hurry", "geozarr.vocabulary"),
     ("geozarr.grid",),
     ("geozarr.tms", "geozarr.cf", "geozarr.conventions"),
-    ("geozarr.levels", "geozarr.documents"),
+    ("geozarr.levels", "geozarr.documents", "geozarr.flags"),
     ("geozarr.zarr_v2",),
     ("geozarr.answers", "geozarr.targets"),
     ("geozarr.files",),
     ("geozarr.stores",),
     ("geozarr.icechunk_store", "geozarr.zip_store"),
     ("geozarr.store", "geozarr.shards"),
-    ("geozarr.manifest", "geozarr.stored_array"),
+    ("geozarr.manifest", "geozarr.stored_array", "geozarr.zarr_view"),
+    ("geozarr.datasets",),
+    ("geozarr.pyramid",),
 )
 # `geozarr-check --source` asks the builder what it would put right in a raster.
 DOORS = {("conformance.cli", "pyramids.survey")}

@@ -8,9 +8,10 @@ import pytest
 
 GEOZARR = (
     "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError CommitConflictError GeoZarrError Grid "
-    "GridMismatchError GroomingError Level Levels LimitError MetadataError ParameterError PlanChangedError "
-    "SourceChangedError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet TileOutsideLimitsError "
-    "UnknownNameError UnsupportedError Window cf conventions crs documents levels store tms"
+    "GridMismatchError GroomingError Level Levels LimitError MetadataError ParameterError PlanChangedError Pyramid "
+    "PyramidLevel SourceChangedError StoreError TargetExistsError TileLimits TileMatrix TileMatrixSet "
+    "TileOutsideLimitsError UnknownNameError UnsupportedError Window cf conventions crs documents levels open_pyramid "
+    "store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
 PUBLIC = {

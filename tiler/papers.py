@@ -16,7 +16,7 @@ from geozarr.errors import UnknownNameError
 from tiler import algorithms, colormaps, describe, legend, ogc, pages, png, wmts
 from tiler import picture as picture_module
 from tiler.cache import BoundedCache
-from tiler.colors import Classes, Ramp
+from tiler.colors import Classes, Intervals, Ramp
 from tiler.service import DEFAULT_TMS, encode
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from geozarr.tms import TileMatrixSet
     from tiler.picture import Picture, Wish
+    from tiler.pyramid import Variable
     from tiler.select import Tileset
     from tiler.service import Answer, Opened, Service
 
@@ -237,6 +238,8 @@ def legend_of(picture: Picture, *, title: str) -> legend.Legend:
     variable = picture.bands[0].variable
     title = title if picture.is_computed else variable.long_name or variable.name
     colors = picture.colors or picture_module.GREY
+    if colors == variable.colors and not picture.ranges:
+        return _own_legend(variable, title)
     if isinstance(colors, Ramp):
         low, high = picture.ranges[0] if picture.ranges else (0.0, 255.0)
         table = Ramp(colors.shades).table
@@ -248,3 +251,13 @@ def legend_of(picture: Picture, *, title: str) -> legend.Legend:
     values = colors.values if isinstance(colors, Classes) else colors.bounds
     parts = zip(values, colors.table.tolist(), strict=False)
     return legend.Classes(tuple(legend.Entry(value, tuple(color)) for value, color in parts), title)
+
+
+def _own_legend(variable: Variable, title: str) -> legend.Classes:
+    """Name the classes that a variable has colours for, or its runs of values that share one."""
+    if isinstance(variable.colors, Intervals):
+        runs = ((run.first if run.first == run.last else (run.first, run.last), run.color) for run in variable.runs)
+        return legend.Classes(tuple(legend.Entry(value, color) for value, color in runs), title)
+    colors = [flag.color for flag in variable.flags if flag.color is not None]
+    meanings = " ".join(flag.meaning for flag in variable.flags)
+    return legend.from_flags([flag.value for flag in variable.flags], meanings, colors, title=title)

@@ -1,8 +1,9 @@
 """What a picture shows: bands, what is computed from them, value ranges and colours.
 
 A `Wish` is what a request asks for, a `Picture` the same settled for one pyramid. Without a wish the picture is the
-natural one: red, green and blue where they exist, else the first raster of the first variable in grey. Values of 8 bits
-are shown as they are; others are stretched over the stored 2nd to 98th percentile.
+natural one: red, green and blue where they exist, else the first raster of the first variable, in the colours of its
+classes or else in grey. Values of 8 bits are shown as they are; others are stretched over the stored 2nd to 98th
+percentile.
 
 Values are packed as stored unless they are asked for otherwise. What is computed, by an expression or an algorithm, is
 computed from unpacked values: sums of packed ones, or slopes of them, mean nothing.
@@ -176,9 +177,21 @@ def compose(pyramid: Pyramid, wish: Wish, positions: Mapping[str, int] = ANYWHER
     chosen = values_of(pyramid, wish, positions)
     if chosen.count not in (1, 3):
         raise ParameterError("variable", found=f"{chosen.count} bands", expected="1 or 3 bands for an image")
+    own = _own_colors(chosen)
+    if own is not None:
+        return replace(chosen, colors=own)
     if chosen.ranges or not isinstance(chosen.colors, Ramp | None):
         return chosen
     return replace(chosen, ranges=_shown_ranges(chosen))
+
+
+def _own_colors(picture: Picture) -> Colors | None:
+    """Colours of a variable's own classes, where stored values of it are shown and nothing else is asked for."""
+    if picture.colors is not None or picture.ranges or picture.is_computed or len(picture.bands) != 1:
+        return None
+    variable = picture.bands[0].variable
+    is_as_stored = not picture.is_unscaled or (variable.scale_factor, variable.add_offset) == (1.0, 0.0)
+    return variable.colors if is_as_stored else None
 
 
 def _operands(pyramid: Pyramid, wish: Wish, positions: Mapping[str, int]) -> dict[str, Band]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from geozarr import cf, documents
+from geozarr import cf, documents, flags
 from geozarr import levels as levels_module
 from geozarr import store as store_module
 from geozarr.conventions import multiscales
@@ -37,14 +37,17 @@ from geozarr.errors import (
 from geozarr.grid import Bounds
 from geozarr.manifest import reference_of
 from geozarr.stored_array import StoredArray, read_stored_array
+from tiler.colors import Classes, Intervals, Ramp
 from tiler.dimensions import MAX_LABELS, CoordinateAttributes, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from geozarr import Level, Levels
+    from geozarr.flags import Flag, Run
     from geozarr.manifest import Reference
     from geozarr.store import StoreLike, Tree
+    from tiler.colors import Colors
 
 MAX_DIMENSIONS = 8
 MAX_LEVELS = 40
@@ -126,6 +129,12 @@ class Variable:
         GDAL's names in lower case, one for each index of the leading dimension or one for all.
     statistics : Statistics or None
         Stored statistics of the finest level.
+    flags : tuple of Flag
+        Classes of its stored values; empty where it has none.
+    runs : tuple of Run
+        Runs of stored values of one colour; empty where it has none.
+    colors : Ramp, Classes, Intervals or None
+        Colours of its own, which are those of `flags` or of `runs`.
     """
 
     name: str
@@ -141,6 +150,9 @@ class Variable:
     band_names: tuple[str, ...] = ()
     color_interpretation: tuple[str, ...] = ()
     statistics: Statistics | None = None
+    flags: tuple[Flag, ...] = ()
+    runs: tuple[Run, ...] = ()
+    colors: Colors | None = None
 
     @property
     def count(self) -> int:
@@ -570,6 +582,7 @@ def _variable(tree: Tree, levels: Levels, arrays: Sequence[Mapping[str, dict[str
             raise GridMismatchError(f"leading shape of /{array.path}", found=array.shape[:-2], expected=shape[:-2])
     attributes = tree.attributes(f"{asset}/{name}")
     nodata = attributes.get("_FillValue", finest.get("fill_value") if finest.get("zarr_format") == 2 else None)
+    classes, runs = flags.from_attributes(attributes, dtype), flags.table_from_attributes(attributes)
     return Variable(
         name=name,
         dtype=dtype,
@@ -584,7 +597,22 @@ def _variable(tree: Tree, levels: Levels, arrays: Sequence[Mapping[str, dict[str
         band_names=_texts(attributes, "band_names"),
         color_interpretation=_colors(attributes),
         statistics=_statistics(attributes),
+        flags=classes,
+        runs=runs,
+        colors=_own_colors(classes, runs, dtype),
     )
+
+
+def _own_colors(classes: tuple[Flag, ...], runs: tuple[Run, ...], dtype: np.dtype[Any]) -> Colors | None:
+    """Colours of classes, where each has one, else of runs of values; as a palette holds them."""
+    colored = {flag.value: flag.color for flag in classes if flag.color is not None}
+    if colored and len(colored) == len(classes) and flags.is_palette(len(colored), dtype):
+        if len(colored) > flags.MOST:  # all values of a byte
+            return Ramp(b"".join(bytes(colored[value]) for value in range(256)))
+        return Classes(tuple(colored), b"".join(map(bytes, colored.values())))
+    if runs and dtype.kind in "iu":
+        return Intervals(tuple((run.first, run.last + 1) for run in runs), b"".join(bytes(run.color) for run in runs))
+    return None
 
 
 def _array(document: dict[str, Any], level: Level, levels: Levels, name: str, dtype: np.dtype[Any]) -> StoredArray:

@@ -28,6 +28,7 @@ from geozarr.grid import Bounds, Grid
 from tiler import extent, select
 from tiler.block import Block
 from tiler.chunks import chunk_cache
+from tiler.colors import Intervals
 from tiler.dimensions import parse_selectors
 from tiler.pyramid import Band, open_pyramid
 from tiler.resample import METHODS
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from rio_tiler.types import BBox, Indexes, NoData
 
     from geozarr import CRS
+    from geozarr.flags import Rgba
     from tiler.pyramid import Pyramid
     from tiler.select import Tileset
 
@@ -105,10 +107,25 @@ class PyramidReader(BaseReader):
         """Zoom of the finest level."""
         return int(self.tileset.maxzoom)
 
+    @property
+    def colormap(self) -> dict[int, Rgba] | list[tuple[tuple[int, int], Rgba]] | None:
+        """Colours of a pyramid of one raster that has its own, in rio-tiler's form: by value, or by runs of values.
+
+        None for pyramids of several rasters: whoever renders an image takes these colours whatever it shows.
+        """
+        variable = self.pyramid.data_variables[0]
+        is_only = len(self.pyramid.data_variables) == variable.count == 1
+        if variable.colors is None or not is_only or variable.dtype.kind not in "iu":
+            return None
+        if isinstance(variable.colors, Intervals):
+            return [((run.first, run.last + 1), run.color) for run in variable.runs]
+        return {int(flag.value): flag.color for flag in variable.flags if flag.color is not None}
+
     def info(self) -> Info:
         """Describe the data that `tile` shows without parameters, with all variables by name as an extra."""
         bands = self.pyramid.bands(())
         variable = bands[0].variable
+        colormap = self.colormap
         has_nodata = variable.nodata is not None or variable.dtype.kind == "f"
         return Info.model_validate(
             {
@@ -119,6 +136,7 @@ class PyramidReader(BaseReader):
                 "dtype": str(variable.dtype),
                 "nodata_type": "Alpha" if variable.alpha else "Nodata" if has_nodata else "None",
                 "colorinterp": [band.color or "undefined" for band in bands],
+                "colormap": colormap if isinstance(colormap, dict) else None,
                 "scales": [band.variable.scale_factor for band in bands],
                 "offsets": [band.variable.add_offset for band in bands],
                 "count": len(bands),

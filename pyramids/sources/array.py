@@ -51,6 +51,7 @@ _KEPT = (
     "flag_masks",
     "flag_meanings",
     "flag_colors",
+    "color_table",
     "comment",
     "references",
     "source",

@@ -35,6 +35,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from geozarr import crs as crs_module
+from geozarr import flags
 from geozarr.errors import (
     ChunkReadError,
     MetadataError,
@@ -384,10 +385,14 @@ class RasterSource:
         scale, offset = dataset.scales[index], dataset.offsets[index]
         if (scale, offset) != (1.0, 0.0):
             attributes |= {"scale_factor": float(scale), "add_offset": float(offset)}
+        nodata = check_nodata(declared, dtype, node=node)
+        if colour == ColorInterp.palette:
+            table, names = dataset.colormap(band), _class_names(dataset, band)
+            attributes |= flags.attributes_of_table(table, dtype=dtype, nodata=nodata, names=names)
         return SourceVariable(
             name,
             dtype,
-            check_nodata(declared, dtype, node=node),
+            nodata,
             attributes=attributes,
             is_categorical=colour == ColorInterp.palette,
         )
@@ -456,11 +461,37 @@ def _declared_nodata(dataset: Any, band: int, dtype: np.dtype[Any]) -> float | N
     if dtype.kind not in "iu" or dtype.itemsize < 8:
         nodata: float | None = dataset.nodatavals[band - 1]
         return nodata
+    text = _as_vrt(dataset).findtext(f"VRTRasterBand[@band='{band}']/NoDataValue")
+    return int(text) if text is not None else None
+
+
+def _class_names(dataset: Any, band: int) -> dict[int, str]:
+    """Names of values, from the band's category names or else its raster attribute table, which rasterio hides."""
+    described = _as_vrt(dataset).find(f"VRTRasterBand[@band='{band}']")
+    categories = [] if described is None else described.findall("CategoryNames/Category")
+    if categories:
+        return {value: item.text for value, item in enumerate(categories) if item.text}
+    table = None if described is None else described.find("GDALRasterAttributeTable")
+    if table is None:
+        return {}
+    usages = [field.findtext("Usage") for field in table.findall("FieldDefn")]
+    if _RAT_VALUE not in usages or _RAT_NAME not in usages:
+        return {}
+    rows = [[cell.text or "" for cell in row.findall("F")] for row in table.findall("Row")]
+    pairs = [(row[usages.index(_RAT_VALUE)], row[usages.index(_RAT_NAME)]) for row in rows if len(row) == len(usages)]
+    return {int(float(value)): name for value, name in pairs if name and _WHOLE.fullmatch(value)}
+
+
+_RAT_NAME, _RAT_VALUE = "2", "5"  # GFU_Name and GFU_MinMax of GDAL
+_WHOLE = re.compile(r"[0-9]{1,9}(?:\.0*)?")
+
+
+def _as_vrt(dataset: Any) -> ET.Element:
+    """Describe a file as GDAL does in a VRT, which says more than rasterio hands on."""
     with MemoryFile(ext=".vrt") as memory:
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
         memory.seek(0)
-        text = ET.fromstring(memory.read()).findtext(f"VRTRasterBand[@band='{band}']/NoDataValue")
-    return int(text) if text is not None else None
+        return ET.fromstring(memory.read())
 
 
 def _grid_of(dataset: Any, path: str, given: CRS | None) -> tuple[AnyGrid, tuple[Quirk, ...]]:

@@ -15,6 +15,7 @@ import pyramids
 from builds import FakeSource, scene
 from conformance.cli import main as check
 from geozarr import UnsupportedError, Window
+from geozarr import open_pyramid as open_levels
 from geozarr import store as store_module
 from tiler.chunks import chunk_cache
 from tiler.pyramid import open_pyramid
@@ -99,3 +100,12 @@ def test_it_is_no_target(url: str, asked: list[tuple[str, str]]) -> None:
     with pytest.raises(UnsupportedError, match="plain HTTP server"):
         pyramids.build(FakeSource(scene("int16", (1, 70, 60))), url, tms="native")
     assert not asked
+
+
+def test_its_levels_open_without_a_list(url: str, asked: list[tuple[str, str]], tmp_path: Path) -> None:
+    there, here = open_levels(url), open_levels(tmp_path / "x.zarr")
+    assert {path for _, path in asked} == {"/x.zarr/zarr.json"}
+    tree = there.to_datatree(mask_and_scale=False)
+    for level in here.levels:
+        expected = here.open_level(level, mask_and_scale=False)
+        np.testing.assert_array_equal(tree[level.asset]["v0"], expected["v0"])

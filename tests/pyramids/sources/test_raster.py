@@ -674,6 +674,38 @@ def test_palettes_are_classes(tmp_path: Path) -> None:
     assert RasterSource(path).variables[0].is_categorical
 
 
+CATEGORIES = """<CategoryNames><Category/><Category>Open water</Category></CategoryNames>"""
+ATTRIBUTE_TABLE = """<GDALRasterAttributeTable>
+  <FieldDefn index="0"><Name>Value</Name><Type>0</Type><Usage>5</Usage></FieldDefn>
+  <FieldDefn index="1"><Name>Count</Name><Type>0</Type><Usage>1</Usage></FieldDefn>
+  <FieldDefn index="2"><Name>Class</Name><Type>2</Type><Usage>2</Usage></FieldDefn>
+  <Row index="0"><F>1</F><F>9</F><F>Open water</F></Row>
+  <Row index="1"><F>2</F><F>9</F><F></F></Row>
+</GDALRasterAttributeTable>"""
+NAMELESS_TABLE = ATTRIBUTE_TABLE.replace("<Usage>2</Usage>", "<Usage>0</Usage>")
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ("", "class_0 class_1 class_2"),
+        (CATEGORIES, "Open_water class_2"),
+        (ATTRIBUTE_TABLE, "Open_water class_2"),
+        (NAMELESS_TABLE, "class_0 class_1 class_2"),
+    ],
+    ids=["none", "category names", "raster attribute table", "table without names"],
+)
+def test_classes_have_the_names_that_stand_beside_the_file(tmp_path: Path, beside: str, words: str) -> None:
+    path = write(tmp_path / "x.tif", np.zeros((1, 4, 4), np.uint8), photometric="PALETTE")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {1: (0, 0, 255), 2: (255, 0, 0)})
+    Path(f"{path}.aux.xml").write_text(f"<PAMDataset><PAMRasterBand band='1'>{beside}</PAMRasterBand></PAMDataset>")
+    (variable,) = RasterSource(path).variables
+    assert variable.attributes["flag_meanings"] == words
+    colours = dict(zip(words.split(), variable.attributes["flag_colors"].split(), strict=True))
+    assert colours["class_2"] == "#ff0000"
+
+
 def test_bands_as_an_axis(tmp_path: Path) -> None:
     """`--bands axis`: one variable, chunked by 1; what differs between bands is listed."""
     values = builds.scene("uint8", (4, 90, 80))
