@@ -121,6 +121,9 @@ def _served(document: dict[str, Any], path: str) -> dict[str, Any]:
     The drafts of GeoZarr show a JSON number on floats (SPEC D-09), for which xarray refuses the whole group.
     """
     served = {key: value for key, value in document.items() if key != "consolidated_metadata"}
+    served["zarr_format"] = 3  # documents of version 2 come in the form of version 3 (`zarr_v2.py`)
+    if served.get("node_type") == "array" and served.get("fill_value") is None:
+        served["fill_value"] = False if served.get("data_type") == "bool" else 0  # v2 may leave it open; v3 may not
     attributes = served.get("attributes")
     if served.get("node_type") != "array" or not isinstance(attributes, dict) or "_FillValue" not in attributes:
         return served

@@ -11,6 +11,7 @@ from geozarr import (
     ChunkReadError,
     GeoZarrError,
     GridMismatchError,
+    GroomingError,
     LimitError,
     MetadataError,
     ParameterError,
@@ -51,6 +52,11 @@ CASES = [
         UnsupportedError("complex64", "convert it to two bands"),
         {"feature": "complex64", "reason": "convert it to two bands"},
         ("complex64", "not supported", "convert it"),
+    ),
+    (
+        GroomingError("a.nc", ("south-up: lat", "units: K")),
+        {"source": "a.nc", "quirks": ("south-up: lat", "units: K")},
+        ("a.nc", "south-up: lat", "1 more"),
     ),
     (
         ParameterError("count", found=0, expected="at least 1"),

@@ -567,8 +567,26 @@ def test_what_is_no_pyramid_is_refused_with_what_was_found(
     assert text in str(caught.value)
 
 
-def test_a_zarr_v2_pyramid_is_refused_with_what_was_expected(data_dir: Path) -> None:
-    with pytest.raises(MetadataError, match="expected a Zarr v3 group"):
+@pytest.mark.filterwarnings("error")
+def test_a_pyramid_of_zarr_v2_opens_as_one_of_v3(tmp_path: Path) -> None:
+    values = np.arange(2 * 70 * 90, dtype=np.float32).reshape(2, 70, 90)
+    values[:, :9] = np.nan
+    array = data_array(values, dims=("time", "y", "x"))
+    array = array.assign_coords(time=("time", [0, 1], {"units": "days since 2001-01-01", "calendar": "standard"}))
+    opened = {}
+    for zarr_format in (2, 3):
+        path = tmp_path / f"{zarr_format}.zarr"
+        pyramids.build(array, path, tms="native", levels=2, zarr_format=zarr_format)
+        opened[zarr_format] = open_pyramid(path)
+    assert [level.grid for level in opened[2].levels] == [level.grid for level in opened[3].levels]
+    for name in ("0", "1"):
+        one, other = (opened[zarr_format].to_datatree()[name].to_dataset() for zarr_format in (2, 3))
+        assert one.equals(other)  # attributes differ by what GDAL reads of v2
+        assert one.v.rio.crs == other.v.rio.crs
+
+
+def test_groups_without_the_convention_are_refused_with_what_was_expected(data_dir: Path) -> None:
+    with pytest.raises(MetadataError, match="expected multiscales among them"):
         open_pyramid(data_dir / "zarr" / "titiler_pyramid_v2.zarr")
 
 
