@@ -92,7 +92,9 @@ def expected_of(
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN", "ignore:Mean of empty")
-@pytest.mark.parametrize("overlap", OVERLAPS)
+@pytest.mark.parametrize(
+    "overlap", [pytest.param(rule, marks=() if rule == "mean" else pytest.mark.slow) for rule in OVERLAPS]
+)
 def test_a_mosaic_of_a_hundred_tiles_in_two_zones_is_what_gdal_makes_of_each(tmp_path: Path, overlap: str) -> None:
     paths = tiles(tmp_path, 5, 10)
     assert len(paths) == 100

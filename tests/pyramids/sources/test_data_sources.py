@@ -8,6 +8,7 @@ positions are promised to 1/100.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,7 @@ SOURCES: dict[str, Builds | Refused] = {
     "raster/geoloc_longitude_including_pole.tif": NO_TRANSFORM,
     "raster/inverted_lat.tif": Builds({"south-up"}),
     "raster/mask_8bit.tif": NO_TRANSFORM,
+    "raster/n43.dt0": BY_GDAL,
     "raster/rotated.tif": NO_CRS,
     "raster/south-up.tif": Builds({"south-up"}),
     "raster/web_z5_z11.tif": ALIGNED,
@@ -228,6 +230,9 @@ def test_every_line_is_of_a_file(data_dir: Path) -> None:
     assert not set(SOURCES) - set(names(data_dir))
     unnamed = [name for name in names(data_dir) if name not in SOURCES]
     assert all(name.startswith(("raster/", "grib/")) for name in unnamed), "each dataset and store has its line"
+    rasters = importlib.import_module("tests.pyramids.sources.test_raster")
+    of_rasters = {name.removeprefix("raster/") for name in unnamed if name.startswith("raster/")}
+    assert of_rasters <= {*rasters.IN_SCOPE, *rasters.REFUSED}, "and each raster has one there or in test_raster.py"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -235,8 +240,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "name" in metafunc.fixturenames:
         from conftest import _data  # noqa: PLC0415
 
-        there = _data().is_dir()
-        metafunc.parametrize("name", names(_data()) if there else ["raster/RGB.byte.tif"])
+        # Rasters that no line speaks of are built and compared by test_raster.py.
+        found = names(_data()) if _data().is_dir() else []
+        there = [name for name in found if name in SOURCES or not name.startswith("raster/")]
+        metafunc.parametrize("name", there or ["raster/au-gcp.tif"])
 
 
 def built(source: pyramids.Source, most: int = MOST) -> tuple[Plan, MemoryStore]:
