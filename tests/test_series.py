@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STEPS = 20
 SHAPE = (90, 180)
-CALENDARS = ("standard", "noleap", "360_day")
+CALENDARS = ("noleap", *(pytest.param(name, marks=pytest.mark.slow) for name in ("standard", "360_day")))
 
 
 def temperature(step: int) -> np.ndarray:
