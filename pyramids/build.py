@@ -295,7 +295,9 @@ def execute(
     """Carry out a plan; parameters and errors as `build`."""
     if isinstance(target, str | Path) and Path(target).is_file():
         raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
+    files: tuple[str, ...] = ()
     if isinstance(source, Mosaic):
+        files = tuple(one.name for one in source.sources)
         source = source.on(plan.levels.finest.grid, plan.source.methods)
     elif plan.is_native:
         source = turned.north_up(source)
@@ -305,7 +307,7 @@ def execute(
     workshop.require_same(plan, source)
     report = Report(plan.work)
     with transaction.ended(store), Lease(store) as lease, Sweeper(store) as sweeper:
-        claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume)
+        claim = claim_module.claim(store, plan, overwrite=overwrite, resume=resume, files=files)
         report.build = claim.name
         shop = Workshop(claim.plan, source, store, folder=claim.folder, ticket=lease.ticket)
         with contextlib.closing(shop):

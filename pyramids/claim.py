@@ -23,7 +23,7 @@ from pyramids import plan as plan_module
 from pyramids.plan import HOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from geozarr.stores import Store
     from pyramids.plan import Plan
@@ -133,7 +133,7 @@ def require_ours(store: Store) -> None:
         raise TargetExistsError(store.location, found=found, expected="nothing")
 
 
-def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
+def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool, files: Sequence[str] = ()) -> Claim:
     """Decide what a build does with a target whose lease it holds, and leave its plan there.
 
     Parameters
@@ -146,11 +146,13 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
         Another pyramid, or what is left of another build, may be replaced.
     resume : bool
         What is left of this build may be gone on with, and its pyramid mended.
+    files : sequence of str
+        What the source is read from, where that is more than its name says.
 
     Raises
     ------
     TargetExistsError
-        If there is something, and no permission.
+        If there is something, and no permission, or the source lies there.
     PlanChangedError
         If only going on is allowed, and what was begun is something else; the first field that differs is named.
     SourceChangedError
@@ -182,7 +184,7 @@ def claim(store: Store, plan: Plan, *, overwrite: bool, resume: bool) -> Claim:
     if found.has_root or found.begun:
         if not overwrite:
             _refuse(store, plan, found, resume=resume)
-        if _holds(store, plan.source.name):
+        if any(_holds(store, name) for name in (plan.source.name, *files)):
             raise TargetExistsError(store.location, found="the source of this build", expected="another place")
         roots.settle(store)
     if not found.has_root:

@@ -21,7 +21,7 @@ import pyramids
 from builds import FakeSource, scene
 from conformance import check
 from geozarr import Window
-from geozarr.errors import MetadataError, ParameterError, UnsupportedError
+from geozarr.errors import MetadataError, ParameterError, TargetExistsError, UnsupportedError
 from pyramids import Options, Slice
 from pyramids.cli import main
 from pyramids.mosaic import OVERLAPS, Mosaic, PlacedMosaic
@@ -207,6 +207,16 @@ def test_processes_and_a_resumed_build_give_the_same_bytes(tmp_path: Path) -> No
 
         found = zarr.open_array(target / name, mode="r")
         assert_array_equal(np.asarray(found[...]), builds.read(expected, name))
+
+
+def test_b23_no_source_of_a_mosaic_is_deleted_with_what_it_replaces(tmp_path: Path) -> None:
+    target = tmp_path / "out.zarr"
+    (first, _) = tiles(tmp_path, 1, 1)
+    pyramids.build(first, target)
+    inside = tile(target, 33, 5, 5)
+    with pytest.raises(TargetExistsError, match="the source of this build"):
+        pyramids.build([first, inside], target, overwrite=True)
+    assert inside.exists()
 
 
 def test_the_command_takes_several_sources(tmp_path: Path) -> None:
