@@ -113,6 +113,7 @@ def test_a_shift_of_the_finest_level_is_found(source: Path, values: NDArray[np.f
     assert finest["mask_differs"] > 0
 
 
+@pytest.mark.slow
 def test_gdal_s_nearest_warp_of_classes_is_right_and_its_mode_of_modes_is_not(tmp_path: Path) -> None:
     recipe = Recipe("landcover", (1024, 1024), "EPSG:32633", 10.0, (400_000.0, 6_800_000.0))
     case = Case("classes", "{size}", recipe, "geotiff", "WebMercatorQuad", 13, "mode", "mode")

@@ -362,6 +362,7 @@ def small_sources(draw: st.DrawFn) -> FakeSource:
     return FakeSource(values, nodata=0, block_shape=block_shape)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(source=small_sources(), is_native=st.booleans(), data=st.data())
 def test_how_a_plan_is_carried_out_never_shows_in_a_byte(

@@ -92,9 +92,8 @@ def expected_of(
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN", "ignore:Mean of empty")
-@pytest.mark.parametrize(
-    "overlap", [pytest.param(rule, marks=() if rule == "mean" else pytest.mark.slow) for rule in OVERLAPS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("overlap", OVERLAPS)
 def test_a_mosaic_of_a_hundred_tiles_in_two_zones_is_what_gdal_makes_of_each(tmp_path: Path, overlap: str) -> None:
     paths = tiles(tmp_path, 5, 10)
     assert len(paths) == 100
@@ -122,7 +121,7 @@ def test_each_source_is_resampled_by_its_own_resolution() -> None:
     assert finest.levels.finest.grid.cell_size[0] < 10, "the finest of the sources decides"
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.permutations(range(4)), st.sampled_from(["min", "max", "mean"]))
 def test_rules_that_ask_for_no_order_give_the_same_in_any(order: list[int], overlap: str) -> None:
     sources = [

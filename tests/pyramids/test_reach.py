@@ -84,6 +84,7 @@ def test_most_blocks_of_a_plain_raster_are_told(name: str) -> None:
     assert told > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_window_may_hold_data_where_any_covered_block_is_needed(name: str) -> None:
     """P-28, P-12: asked with one covered block after the other; the answer is never no where pixels come from it."""

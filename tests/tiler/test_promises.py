@@ -274,6 +274,7 @@ def changed(client: TestClient) -> Iterator[tuple[str, str]]:
                     yield method, f"{filled}?{name}={quote(value)}{bands}"
 
 
+@pytest.mark.slow
 def test_t15_bytes_that_differ_have_keys_that_differ(places: dict[str, Objects]) -> None:
     """Bytes by tag, over all requests of two services that share nothing."""
     seen: dict[str, tuple[str, bytes, str]] = {}

@@ -80,13 +80,11 @@ LONE_ARRAY = Refused(MetadataError, "an array by itself")
 MARS = Refused(UnsupportedError, "different bodies")
 HEIGHT = 35786023.0  # metres of the GOES satellites above the equator
 BY_GDAL = Builds()
-ALIGNED = Builds(most=2**14)  # with tiles: at coarser levels all centres lie on corners of the source's pixels
 
 SOURCES: dict[str, Builds | Refused] = {
     "raster/LF20_F40_220.csv": Refused(StoreError, "cannot open"),
     "raster/RGB.byte.gcp.vrt": Builds({"control-points"}),
     "raster/au-gcp.tif": Builds({"control-points"}),
-    "raster/cog_cmap.tif": ALIGNED,
     "raster/cog_gcps.tif": Builds({"control-points"}),
     "raster/cog_hirise_mars.tif": MARS,
     "raster/cog_nonearth.tif": MARS,
@@ -99,7 +97,6 @@ SOURCES: dict[str, Builds | Refused] = {
     "raster/n43.dt0": BY_GDAL,
     "raster/rotated.tif": NO_CRS,
     "raster/south-up.tif": Builds({"south-up"}),
-    "raster/web_z5_z11.tif": ALIGNED,
     "broken/complex64.tif": Refused(UnsupportedError, "complex64"),
     "broken/corrupt.tif": Refused(ChunkReadError, "cannot be read or decoded"),
     "broken/slc_complex_gcps.tif": Refused(UnsupportedError, "complex_int16"),
@@ -261,6 +258,7 @@ def built(source: pyramids.Source, most: int = MOST) -> tuple[Plan, MemoryStore]
     return plan, store
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_source_becomes_a_pyramid_with_its_own_pixels_or_is_refused(data_dir: Path, name: str) -> None:
     expected = expected_of(name)
