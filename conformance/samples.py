@@ -1,7 +1,7 @@
 """Values of coordinate variables: the two ends and the middle.
 
-A store may declare anything, so nothing is opened before its shape, chunk and codecs have been looked at: a chunk of
-at most 64 MiB, coded by codecs of a fixed list. No fill value is made up.
+A store may declare anything, so nothing is opened before its shape and chunk have been looked at: a chunk of at most
+64 MiB. Codecs and layouts that are not read here are left alone. No fill value is made up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from conformance.context import Context
     from conformance.tree import Node
-
-_CODECS = ("bytes", "blosc", "crc32c", "gzip", "zstd", "sharding_indexed")
 
 
 def positions(size: int) -> tuple[int, ...]:
@@ -66,12 +64,9 @@ def read(context: Context, variable: Node) -> tuple[float, ...] | None:
 
 
 def opened(context: Context, array: Node) -> ArrayReader | None:
-    """Open an array; None where its document is not whole, or says what is dangerous to obey.
+    """Open an array; None where its document is not whole, says what is dangerous to obey, or what is not read here.
 
-    Raises
-    ------
-    ChunkReadError
-        If the document says what cannot be obeyed.
+    What is malformed in it is found by the rules on documents, codecs and shards.
     """
     shape = context.shape(array)
     dtype = context.member(array, "data_type", values.dtype)
@@ -79,31 +74,18 @@ def opened(context: Context, array: Node) -> ArrayReader | None:
         return None
     try:
         return ArrayReader(read_stored_array(array.document, array.path, shape, dtype), context.store)
-    except GeoZarrError as error:
-        raise ChunkReadError(array.path, "", f"cannot be opened: {type(error).__name__}") from error
+    except GeoZarrError:
+        return None
 
 
 def _is_readable(context: Context, variable: Node, dtype: np.dtype[Any]) -> bool:
     """Tell whether a variable's own document is whole, and says nothing that is dangerous to obey."""
     chunk = context.member(variable, "chunk_grid", values.chunk_shape)
-    codecs = context.member(variable, "codecs", lambda found: found if isinstance(found, list) else None)
-    if variable.fault or chunk is None or codecs is None:
+    if variable.fault or chunk is None:
         return False
     has_fill = context.member(variable, "fill_value", lambda value: values.fill_value(value, dtype)) is not None
     # Zarr v2 allows null, which leaves open what absent chunks hold. Stored ones can be judged all the same; of pixels
     # absent ones are 0, as they are to zarr-python 3 and xarray.
     if not has_fill and not (variable.version == 2 and variable.document.get("fill_value", ...) is None):
         return False
-    return math.prod(chunk) * dtype.itemsize <= MAX_CHUNK and _are_known(codecs, 2)
-
-
-def _are_known(codecs: Any, depth: int) -> bool:
-    if not isinstance(codecs, list):
-        return False
-    for codec in codecs:
-        found = values.extension(codec)
-        if found is None or found[0] not in _CODECS:
-            return False
-        if found[0] == "sharding_indexed" and not (depth and _are_known(found[1].get("codecs"), depth - 1)):
-            return False
-    return True
+    return math.prod(chunk) * dtype.itemsize <= MAX_CHUNK

@@ -154,6 +154,34 @@ def test_chunks_too_large_to_decode_are_not_read(stores) -> None:
     assert found(check(stores["native"].edited(edit))) == []
 
 
+def sharded(*, depth: int, index_endian: str = "little") -> list[dict[str, Any]]:
+    """Codecs of shards in shards of 32, 16, 8 ... values."""
+    codecs: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    for level in range(depth):
+        index = [{"name": "bytes", "configuration": {"endian": index_endian}}, {"name": "crc32c"}]
+        inner = {"chunk_shape": [2 ** (5 - depth + level)], "codecs": codecs, "index_codecs": index}
+        codecs = [{"name": "sharding_indexed", "configuration": inner | {"index_location": "end"}}]
+    return codecs
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        sharded(depth=2),
+        sharded(depth=3),
+        sharded(depth=1, index_endian="big"),
+        [{"name": "bytes", "configuration": {"endian": "little"}}, *[{"name": "crc32c"}] * 40],
+    ],
+    ids=["shards in shards", "three deep", "big-endian index", "forty codecs"],
+)
+def test_coordinates_of_layouts_that_are_not_read_are_left_alone(stores, codecs) -> None:
+    def edit(documents: dict[str, Any]) -> None:
+        documents["1/x"]["chunk_grid"]["configuration"]["chunk_shape"] = [32]
+        documents["1/x"]["codecs"] = codecs
+
+    assert found(check(stores["native"].edited(edit))) == []
+
+
 def test_other_coordinates_are_monotonic(stores) -> None:
     def edit(documents: dict[str, Any]) -> None:
         for level in "0123":
