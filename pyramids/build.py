@@ -418,6 +418,7 @@ class _Run:
         if damaged:
             self._report.mended += damaged
             publish.restore_beside(self._plan, self._store, damaged)
+        publish.forget_work(self._store, self._name)  # where the build was killed before it had
         self._report.computed = self._plan.work
         self._report.undefined = undefined
 

@@ -1038,6 +1038,21 @@ def test_a_listener_that_interrupts_publishes_nothing() -> None:
     assert "zarr.json" not in builds.objects(store)
 
 
+def test_what_a_build_left_that_died_once_published_goes_with_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, store = FakeSource(scene("int16", (1, 300, 300)), nodata=0), MemoryStore()
+    with monkeypatch.context() as patch:
+        patch.setattr("pyramids.publish.forget_work", lambda *_: None)
+        pyramids.build(source, store, tms="native", chunk=64)
+
+    def folders() -> set[str]:
+        keys = [str(item["path"]) for batch in store.list() for item in batch]
+        return {key.split("/")[2] for key in keys if key.startswith(".build/") and key.count("/") > 2}
+
+    assert folders() >= {"journal", "handover"}
+    pyramids.build(source, store, tms="native", chunk=64, resume=True)
+    assert not folders() & {"journal", "handover"}
+
+
 def test_b8_a_source_that_changed_while_it_was_read_is_not_published() -> None:
     """B8: the fingerprint is looked at once more before the root document is put."""
     source = small()
