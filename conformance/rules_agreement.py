@@ -6,13 +6,13 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from conformance import grid_mappings, layouts, references, samples, sites, values
-from conformance.report import Depth, Fault, Rule
+from conformance import entries, grid_mappings, layouts, references, samples, sites, values
+from conformance.report import Depth, Fault, Rule, Severity
 from conformance.rules_coordinates import coordinate_of
 from geozarr.errors import ChunkReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from conformance.context import Context
     from conformance.layouts import Level
@@ -67,7 +67,9 @@ def check_variables(context: Context) -> Iterator[Fault]:
     for pyramid in context.pyramids:
         levels = layouts.levels(context, pyramid)
         groups = [level for level in levels if not level.node.is_array]
-        yield from _membership(groups)
+        late = entries.late(context, pyramid)
+        yield from _late(context, late)
+        yield from _membership(groups, late)
         holders: dict[str, list[Node]] = {}
         for level in levels:
             for name, array in _rasters(context, level).items():
@@ -118,9 +120,17 @@ def _is_same_parameter(key: str, found: Any, expected: Any) -> bool:
     return all(math.isclose(x % turn, y % turn, rel_tol=sites.RELATIVE, abs_tol=1e-9) for x, y in pairs)
 
 
-def _membership(levels: list[Level]) -> Iterator[Fault]:
+def _late(context: Context, late: Mapping[str, Level]) -> Iterator[Fault]:
+    """Tell of variables that begin at a coarser level, as bands of another resolution do: not all readers find them."""
+    for name, level in late.items():
+        if context.rasters([level.arrays[name]]):
+            message = "the variable begins at a coarser level: readers of the finest one do not see it"
+            yield Fault(level.arrays[name].path, (), message, level.asset, "", severity=Severity.INFO, keeps=True)
+
+
+def _membership(levels: list[Level], late: Container[str]) -> Iterator[Fault]:
     """Compare the names of the arrays in each level; most levels, or the finest, say what belongs there."""
-    for name in sorted({name for level in levels for name in level.names}):
+    for name in sorted({name for level in levels for name in level.names if name not in late}):
         votes = [((level.node.path, (name,)), name in level.names) for level in levels]
         consensus = sites.majority(votes, lambda a, b: a == b)
         for (path, _), is_there in consensus.dissenters if consensus else ():
@@ -182,5 +192,11 @@ _GEOMETRY = Depth.GEOMETRY
 RULES = (
     Rule("XC-06", _XC, "Coordinate variables hold the centres of the cells", check_coordinates, depth=_GEOMETRY),
     Rule("XC-08", _XC, "The CF grid mapping and proj describe one CRS", check_crs, depth=_GEOMETRY),
-    Rule("XC-10", _XC, "Every level holds the same variables, alike but in size", check_variables, depth=_GEOMETRY),
+    Rule(
+        "XC-10",
+        _XC,
+        "Levels hold the same variables from where each begins, alike but in size",
+        check_variables,
+        depth=_GEOMETRY,
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from conformance import drafts, layouts, sites
+from conformance import drafts, entries, layouts, sites
 from conformance.report import Fault, Rule, Severity
 from conformance.rules_coordinates import coordinate_of
 from geozarr.conventions import proj, spatial
@@ -54,6 +54,9 @@ def check_eopf(context: Context) -> Iterator[Fault]:
                 message = "a member of the multiscale group that its layout does not declare"
                 yield Fault(child.path, (), message, child.name, "levels alone", relies=relies, keeps=True)
         yield from _axes_without_coordinates(context, pyramid)
+        for name, first in entries.late(context, pyramid).items():
+            message = f"the variable {name!r} begins at {first.asset!r}"
+            yield Fault(first.arrays[name].path, (), message, None, "the same variables at all levels", keeps=True)
 
 
 def check_draft_of_2025(context: Context) -> Iterator[Fault]:

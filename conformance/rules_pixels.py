@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance import layouts, lots, methods, pixels, reference, rules_ratios, values
+from conformance import entries, layouts, lots, methods, pixels, reference, rules_ratios, values
 from conformance.rederive import compare
 from conformance.relations import relation_between
 from conformance.report import Depth, Fault, Rule, Severity
@@ -93,8 +93,11 @@ def check_derivation(context: Context) -> Iterator[Fault]:
     for pyramid in context.pyramids:
         levels = {level.asset: level for level in layouts.levels(context, pyramid)}
         for level in levels.values():
-            chain = _chain(context, level, levels)
-            for array in level.arrays.values() if len(chain) > 1 else ():
+            whole = _chain(context, level, levels)
+            for array in level.arrays.values():
+                chain = [one for one in whole if not entries.is_before(context, pyramid, one, array.name)]
+                if len(chain) == 1:
+                    continue
                 coarse = pixels.raster(context, array)
                 if coarse is not None:
                     yield from _check_array(context, level, chain, coarse, told)

@@ -7,7 +7,10 @@ where, what was found and what was expected.
 from __future__ import annotations
 
 import reprlib
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _E = TypeVar("_E", bound="GeoZarrError")
 
@@ -48,6 +51,25 @@ class MetadataError(GeoZarrError):
         self.found = found
         self.expected = expected
         super().__init__(f"{node}: {key}: found {_shown(found)}, expected {expected}")
+
+
+class SeveralGridsError(MetadataError):
+    """Variables of a source lie on several grids, and one is expected.
+
+    The caller can choose variables of one grid, or take one grid after the other.
+
+    Parameters
+    ----------
+    node : str
+        Name of the source.
+    grids : mapping of str to sequence of str
+        Names of the variables of each grid, by its axes.
+    """
+
+    def __init__(self, node: str, grids: Mapping[str, Sequence[str]]) -> None:
+        self.grids = tuple(map(tuple, grids.values()))
+        found = {axes: list(names) for axes, names in grids.items()}
+        super().__init__(node, "variables", found=found, expected="variables of one grid: choose some")
 
 
 class UnsupportedError(GeoZarrError):

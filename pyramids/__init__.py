@@ -7,7 +7,8 @@ coordinator <- build <- survey <- cli.
 """
 
 from geozarr.icechunk_store import IcechunkTarget
-from pyramids.build import Report, build, execute, open_source
+from pyramids.build import Report, build, execute
+from pyramids.opening import open_source
 from pyramids.pack import Packed, pack
 from pyramids.plan import Plan
 from pyramids.planner import Options, make_plan

@@ -12,15 +12,13 @@ import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geozarr import manifest
 from geozarr import store as store_module
-from geozarr.documents import DOCUMENT
-from geozarr.errors import ParameterError, TargetExistsError
-from geozarr.icechunk_store import is_address
+from geozarr.errors import TargetExistsError
 from geozarr.manifest import Manifest
 from pyramids import claim as claim_module
 from pyramids import journal, publish, roots, transaction, walk, workshop
@@ -30,24 +28,14 @@ from pyramids.coordinator import Coordinator
 from pyramids.handover import LostHandoverError
 from pyramids.journal import Journal, Ledger
 from pyramids.lease import Lease
-from pyramids.mosaic import OVERLAPS, Mosaic
+from pyramids.mosaic import Mosaic
 from pyramids.objects import Record
+from pyramids.opening import open_source
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
-from pyramids.sources import (
-    ArraySource,
-    DatasetSource,
-    RasterSource,
-    Reading,
-    cf_crs,
-    dataset,
-    open_zarr,
-    references,
-    turned,
-)
-from pyramids.sources.array import is_xarray
+from pyramids.sources import turned
 from pyramids.sources.damaged import Damage
-from pyramids.sources.raster import BAND_LAYOUTS
+from pyramids.stack import Stack, as_stack
 from pyramids.sweep import Sweeper
 from pyramids.workers import Workers
 from pyramids.workshop import Workshop
@@ -56,19 +44,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    import xarray as xr
-
     from geozarr import CRS
     from geozarr.manifest import ArrayObjects
     from geozarr.store import StoreLike
     from pyramids.claim import Claim
     from pyramids.journal import Done
+    from pyramids.opening import Opens
     from pyramids.plan import Plan
     from pyramids.sources import Source
     from pyramids.statistics import Summary
     from pyramids.walk import Subtree
 
-    Opens: TypeAlias = str | Path | xr.DataArray | xr.Dataset | Source
 
 _BATCH = 32  # objects that are compared with the journal by one call
 
@@ -108,109 +94,8 @@ class Report:
     undefined: int = 0
 
 
-def open_source(
-    source: Opens | Sequence[Opens],
-    *,
-    nodata: float | str | None = None,
-    bands: str = "variables",
-    variables: Sequence[str] | None = None,
-    group: str | None = None,
-    crs: str | CRS | None = None,
-    select: Mapping[str, str] | None = None,
-    irregular: str = "refuse",
-    limit: float | None = None,
-    overlap: str = "first",
-) -> Source | Mosaic:
-    """Open what a pyramid can be built from.
-
-    Parameters
-    ----------
-    source : str, Path, xarray.DataArray, xarray.Dataset or Source
-        A raster file, a NetCDF or HDF5 file, a Zarr store (a folder with `zarr.json` or `.zgroup`), an xarray object,
-        or a source already; or a sequence of these, which becomes a mosaic.
-    nodata : float or "none", optional
-        The value that means "no data", in place of what the source says; "none": there is none.
-    bands : str
-        For raster files: "variables" or "axis".
-    variables : sequence of str, optional
-        For xarray, NetCDF and Zarr: which variables.
-    group : str, optional
-        For NetCDF, HDF5 and Zarr: which group.
-    crs : str or CRS, optional
-        What the coordinates mean, where the source does not say it: a code such as `OGC:CRS84`, or WKT.
-    select : mapping of str to str, optional
-        For xarray, NetCDF and Zarr: positions along leading axes, as `pyramids.sources.cf_select` has them.
-    irregular : str
-        For xarray, NetCDF and Zarr: "refuse" coordinates that are not evenly spaced, or "resample" from where they say.
-    limit : float, optional
-        For pixels that are placed by a longitude and a latitude each: metres from the nearest pixel beyond which there
-        is no data.
-    overlap : str
-        Of a mosaic: what counts where several sources hold data, one of `pyramids.mosaic.OVERLAPS`.
-
-    Raises
-    ------
-    ParameterError
-        If one of these is given for a source that has no use for it.
-    StoreError, MetadataError, UnsupportedError, UnknownNameError
-        As the adapters do.
-    """
-    if isinstance(source, list | tuple):
-        options: dict[str, Any] = {"nodata": nodata, "bands": bands, "variables": variables, "group": group, "crs": crs}
-        options |= {"select": select, "irregular": irregular, "limit": limit}
-        return Mosaic([cast("Source", open_source(one, **options)) for one in source], overlap)
-    if overlap != OVERLAPS[0]:
-        raise ParameterError("overlap", found=overlap, expected="nothing with one source")
-    reading = Reading(
-        nodata=nodata,
-        crs=cf_crs.parse(crs) if isinstance(crs, str) else crs,
-        select=dict(select or {}),
-        irregular=irregular,
-        limit=limit,
-    )
-    own_bands = None if bands == BAND_LAYOUTS[0] else bands
-    of_arrays = {"select": select or None, "irregular": None if irregular == "refuse" else irregular, "limit": limit}
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if _is_zarr(str(source)):
-            _refuse("with a Zarr store", bands=own_bands)
-            return open_zarr(source, group=group or "", variables=variables, reading=reading)
-        if dataset.format_of(path) is not None:
-            _refuse("with a dataset", bands=own_bands)
-            return DatasetSource(path, group=group or "", variables=variables, reading=reading)
-        _refuse("with a raster file: all bands are taken", variables=variables, group=group, **of_arrays)
-        return RasterSource(source, nodata=nodata, bands=bands, crs=reading.crs)
-    _refuse("with an array or a source", bands=own_bands, group=group)
-    if is_xarray(source):
-        return ArraySource(source, variables=variables, reading=reading)
-    _refuse("with a source that is open already", nodata=nodata, variables=variables, crs=crs, **of_arrays)
-    return cast("Source", source)
-
-
-def _is_zarr(source: str) -> bool:
-    """Tell whether a source is a Zarr store: by its documents where it is at hand, else by its name."""
-    if is_address(source):
-        return True
-    if "://" in source:
-        return source.partition("?")[0].rstrip("/").lower().endswith((".zarr", ".zarr.zip", ".zr3"))
-    path = Path(source)
-    documents = (DOCUMENT, ".zgroup", ".zmetadata", ".zarray")
-    return (
-        references.is_references(path)
-        or any((path / name).exists() for name in documents)
-        or source.lower().endswith(".zarr.zip")
-    )
-
-
-def _refuse(where: str, **unused: object) -> None:
-    """Refuse options that would be passed over in silence."""
-    for name, value in unused.items():
-        if value is not None:
-            raise ParameterError(name, found=value, expected=f"nothing {where}")
-
-
 def build(
-    source: Opens | Sequence[Opens],
+    source: Opens,
     target: StoreLike,
     options: Options | None = None,
     *,
@@ -232,7 +117,7 @@ def build(
 
     Parameters
     ----------
-    source : str, Path, xarray.DataArray, xarray.Dataset or Source
+    source : str, Path, xarray.DataArray, xarray.Dataset, Source, or several
         See `open_source`.
     target : str, Path, obstore store or IcechunkTarget
         Where the pyramid goes; a folder is made, and so is an Icechunk repository (`icechunk://PATH`).
@@ -284,7 +169,7 @@ def build(
 
 def execute(
     plan: Plan,
-    source: Source | Mosaic,
+    source: Source | Mosaic | Stack,
     target: StoreLike,
     *,
     overwrite: bool = False,
@@ -296,9 +181,9 @@ def execute(
     if isinstance(target, str | Path) and Path(target).is_file():
         raise TargetExistsError(str(target), found="a file", expected="a folder, or nothing")
     files: tuple[str, ...] = ()
-    if isinstance(source, Mosaic):
+    if isinstance(source, Mosaic | Stack):
         files = tuple(one.name for one in source.sources)
-        source = source.on(plan.levels.finest.grid, plan.source.methods)
+        source = as_stack(source).as_planned(plan)
     elif plan.is_native:
         source = turned.north_up(source)
     store = store_module.open_store(target, create=True)

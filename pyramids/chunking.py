@@ -96,6 +96,8 @@ class Workload:
         Bytes that the source keeps in memory itself.
     processes : int
         Processes that share the work.
+    first : int
+        Coarsest level at which a variable begins: subtrees reach at least as high.
     """
 
     reach: tuple[int, int]
@@ -109,6 +111,7 @@ class Workload:
     ratio: float = 1.0
     resident: int = 0
     processes: int = 1
+    first: int = 0
 
     @property
     def in_rows(self) -> bool:
@@ -130,7 +133,7 @@ class Workload:
             for level in reversed(range(self.levels))
             if self.blocks(level, block) >= least and block << level <= most
         )
-        return next(enough, 0)
+        return max(self.first, next(enough, 0))
 
     def cells_wanted(self, block: int, slices: int, *, cut: int) -> int:
         """Bytes of decoded cells that, kept, spare the walk from decoding a cell twice."""
@@ -241,7 +244,7 @@ def choose(work: Workload, *, chunk: int, shards: tuple[int | None, ...], memory
         fitting = [choice for pick in candidates if (choice := _fitted(work, *pick, shard=shard, memory=memory))]
         if fitting:
             return max(fitting, key=lambda choice: _merit(work, choice))  # the first of equal ones
-    least = work.peak(sides[0], 1, shard=shards[-1], cut=0) + work.cells_needed(1)
+    least = work.peak(sides[0], 1, shard=shards[-1], cut=work.first) + work.cells_needed(1)
     raise LimitError("memory in bytes", allowed=memory, found=least)
 
 
@@ -254,7 +257,7 @@ def _merit(work: Workload, choice: Choice) -> tuple[bool, bool]:
 def _fitted(work: Workload, block: int, slices: int, *, shard: int | None, memory: int) -> Choice | None:
     """Fit a walk with such blocks into a memory: the coarsest subtrees whose cells can be kept, else the finest."""
     best = None
-    for cut in reversed(range(work.cut(block) + 1)):
+    for cut in reversed(range(work.first, work.cut(block) + 1)):
         fixed = work.peak(block, slices, shard=shard, cut=cut)
         wanted = work.cells_wanted(block, slices, cut=cut)
         cache = min(wanted, memory - fixed)

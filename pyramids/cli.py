@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from dataclasses import fields
@@ -25,10 +26,11 @@ from geozarr.errors import (
     cause_in_words,
 )
 from geozarr.icechunk_store import is_address
-from pyramids.build import Report, execute, open_source
+from pyramids.build import Report, execute
 from pyramids.clean import GRACE, clean
 from pyramids.cluster import Cluster, connected
 from pyramids.mosaic import OVERLAPS
+from pyramids.opening import open_source
 from pyramids.pack import pack
 from pyramids.planner import DEFAULT_MEMORY, NATIVE, RESAMPLING, Options, make_plan
 from pyramids.sources.cf_placing import IRREGULAR
@@ -41,8 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from pyramids.opening import One, Opens
+
 _DAMAGE_SHOWN = 1000  # lines; a report in Python has them all
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_NAMED = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)=(?P<path>.+)", re.DOTALL)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Exit statuses: what the caller can do about it. 2 is click's own for bad arguments.
@@ -286,7 +291,9 @@ class _Rate(ProgressColumn):
 def main(places: tuple[str, ...], **given: Any) -> None:
     """Build TARGET, a GeoZarr multiscale pyramid, from SOURCE, a raster file, a NetCDF or HDF5 file, or a Zarr store.
 
-    Several SOURCEs become one mosaic. TARGET may be left out of a dry run of one.
+    Several SOURCEs become one mosaic where they have the same variables; where each has its own, these come together in
+    one pyramid, each from the level that fits its resolution. NAME=SOURCE gives the one variable of a SOURCE a name, or
+    takes that of this name. TARGET may be left out of a dry run of one.
 
     TARGET is a folder, a URL such as s3://bucket/name, or an Icechunk repository: icechunk://PATH or
     icechunk+s3://BUCKET/PREFIX, with ?branch=NAME where it is not main.
@@ -298,11 +305,11 @@ def main(places: tuple[str, ...], **given: Any) -> None:
     if given["status"]:
         _tell_status(places[-1])
         return
-    sources, target = (places[:-1], places[-1]) if len(places) > 1 else (places, None)
+    paths, target = (places[:-1], places[-1]) if len(places) > 1 else (places, None)
     if target is None and not given["dry_run"]:
         raise click.UsageError("Missing argument 'TARGET'.")
-    several = {"overlap": given["overlap"]} if len(sources) > 1 else {}
-    if given["overlap"] != OVERLAPS[0] and not several:
+    sources = _sources(paths)
+    if given["overlap"] != OVERLAPS[0] and isinstance(sources, str):
         raise click.UsageError("--overlap is of several sources.")
     names = {field.name for field in fields(Options)}
     if sum(given[name] is not None for name in ("threads", "processes", "dask")) > 1:
@@ -314,13 +321,12 @@ def main(places: tuple[str, ...], **given: Any) -> None:
         with _failures(f"nothing was published, {again}"):
             cluster = stack.enter_context(connected(given["dask"])) if given["dask"] else None
             options = Options(**{k: v for k, v in given.items() if k in names} | _hands(given, cluster))
-            of_source = {name: given[name] for name in ("nodata", "bands", "group", "crs", "irregular", "limit")}
+            of_source = ("nodata", "bands", "group", "crs", "irregular", "limit", "overlap")
             opened = open_source(
-                list(sources) if several else sources[0],
+                sources,
                 variables=given["variables"] or None,
                 select=dict(given["select"]),
-                **of_source,
-                **several,
+                **{name: given[name] for name in of_source},
             )
             plan = make_plan(opened, options)
         if given["dry_run"]:
@@ -349,6 +355,25 @@ def main(places: tuple[str, ...], **given: Any) -> None:
     if report.damaged:
         _tell_damage(report)
         sys.exit(GAPS)
+
+
+def _sources(paths: tuple[str, ...]) -> Opens:
+    """Read what is to be built from: a path, several, or several with names.
+
+    Raises
+    ------
+    click.UsageError
+        If some have names and others have not.
+    """
+    named = [_NAMED.fullmatch(path) if not Path(path).exists() else None for path in paths]
+    if not any(named):
+        return paths[0] if len(paths) == 1 else list(paths)
+    found: dict[str, list[One]] = {}
+    for path, match in zip(paths, named, strict=True):
+        if match is None:
+            raise click.UsageError(f"{path} has no name, and others have: NAME={path}.")
+        found.setdefault(match["name"], []).append(match["path"])
+    return {name: tuple(several) for name, several in found.items()}
 
 
 def _tell_damage(report: Report) -> None:

@@ -18,7 +18,6 @@ from geozarr import levels as levels_module
 from geozarr.crs import from_code, transformer
 from geozarr.documents import ArrayLayout
 from pyramids import shards
-from pyramids.plan import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +91,7 @@ def small_arrays(plan: Plan, level: int) -> dict[str, SmallArray]:
         y: made(grid.y_centres(), (y,), cf.y_attributes(grid.crs)),
         x: made(grid.x_centres(), (x,), cf.x_attributes(grid.crs)),
     }
-    for variable in plan.variables:
+    for variable in plan.stored(level):
         for axis in variable.leading:
             arrays.setdefault(axis.name, made(_axis_values(axis), (axis.name,), dict(axis.attributes)))
     return arrays
@@ -125,12 +124,14 @@ def node_documents(plan: Plan, summaries: Mapping[str, Summary | None]) -> tuple
         nodes[level.asset] = group(levels_module.level_attributes(level.grid, dimensions=plan.levels.dimensions))
         for name, array in small_arrays(plan, number).items():
             nodes[f"{level.asset}/{name}"] = array.to_document()
-        for variable in plan.variables:
+        for variable in plan.stored(number):
             attributes = _data_attributes(plan, variable, level.grid)
-            if number:
+            if number > variable.first:
                 attributes |= _cell_methods(variable)
             summary = summaries.get(variable.name)
-            if number == 0 and summary is not None and variable.name != ALPHA:  # opacity of what is data says nothing
+            is_first = number == variable.first
+            if is_first and summary is not None and variable.name not in plan.alphas:
+                # Of opacity only what is not transparent was counted, which says nothing.
                 attributes |= _statistics(summary, variable)
             layout = plan.layout(number, variable)
             size = math.prod(layout.chunk) * variable.dtype.itemsize
@@ -167,7 +168,7 @@ def _data_attributes(plan: Plan, variable: PlannedVariable, grid: Grid) -> dict[
     # Without `coordinates` a plain xarray.open_zarr leaves spatial_ref a data variable and rioxarray sees no CRS.
     attributes |= {"grid_mapping": cf.GRID_MAPPING, "coordinates": cf.GRID_MAPPING, **variable.attributes}
     if variable.uses_alpha:
-        attributes["ancillary_variables"] = ALPHA
+        attributes["ancillary_variables"] = variable.alpha
     elif variable.nodata is not None:
         attributes["_FillValue"] = _missing_value(variable.nodata, variable, plan.zarr_format)
     if plan.zarr_format == 2:
@@ -182,7 +183,7 @@ def _fill_value(plan: Plan, variable: PlannedVariable) -> Any:
     What is absent then is undefined, and nobody looks at it: `alpha` says that it is missing, or no chunk is absent.
     `alpha` itself keeps its 0, without which zarr-python 2 would make up values.
     """
-    is_placeholder = variable.nodata is None and variable.name != ALPHA
+    is_placeholder = variable.nodata is None and variable.name not in plan.alphas
     if plan.zarr_format == 2 and is_placeholder:
         return None
     return cf.encode_fill_value(variable.fill_value, variable.dtype)
@@ -214,8 +215,7 @@ def _statistics(summary: Summary, variable: PlannedVariable) -> dict[str, Any]:
     low, high = summary.minimum, summary.maximum
     scale, offset = variable.attributes.get("scale_factor", 1), variable.attributes.get("add_offset", 0)
     attributes: dict[str, Any] = {"statistics": summary.to_attributes()}
-    # Of `alpha` only what is not transparent was counted, but its 0 are values too.
-    if variable.name != ALPHA and math.isfinite(low) and math.isfinite(high):
+    if math.isfinite(low) and math.isfinite(high):
         ends = sorted((low * scale + offset, high * scale + offset))
         attributes["actual_range"] = ends
     return attributes

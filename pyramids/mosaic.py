@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geozarr import CRS, Grid
-    from geozarr.grid import Bounds
+    from geozarr import Grid
     from geozarr.window import Window
     from pyramids.sources.quirk import Quirk
     from pyramids.sources.source import Slice, Source, SourceVariable
@@ -76,20 +75,6 @@ class Mosaic:
     def quirks(self) -> tuple[Quirk, ...]:
         """What was groomed of any."""
         return tuple(dict.fromkeys(quirk for source in self.sources for quirk in source.quirks))
-
-    def extent(self, crs: CRS, area: Bounds) -> Bounds:
-        """Box around all of them; see `footprint.extent`."""
-        boxes = np.array([footprint.extent(source.grid, crs, area) for source in self.sources])
-        low, high = boxes.min(axis=0), boxes.max(axis=0)
-        return type(area)(float(low[0]), float(low[1]), float(high[2]), float(high[3]))
-
-    def resolutions(self, crs: CRS, area: Bounds) -> tuple[float, ...]:
-        """Side of a pixel of each; see `footprint.resolution`."""
-        return tuple(footprint.resolution(source.grid, crs, area) for source in self.sources)
-
-    def is_clipped(self, crs: CRS, area: Bounds) -> bool:
-        """Tell whether a part of any lies outside of an area."""
-        return any(footprint.is_clipped(source.grid, crs, area) for source in self.sources)
 
     def on(self, grid: Grid, methods: Sequence[Sequence[str]]) -> PlacedMosaic:
         """Place it.
@@ -215,22 +200,20 @@ class PlacedMosaic:
         """Warp a window of one source, in parts where it needs much of it."""
         source, mapping = self._mosaic.sources[number], self._mappings[number]
         methods = [self._methods[number][variable] for variable, _ in slices]
-        for method in dict.fromkeys(methods):
-            where = warp.positions(mapping, window, method)
-            needed = warp.needed(where, method).intersect(source.grid.window)
-            if needed.is_empty:
-                continue
-            if needed.size > _MOST and window.size > 1:
-                side = -(-max(window.shape) // 2)
-                for part in window.relative_to(window).split(height=side, width=side):
-                    yield from self._warped(number, part.shift(rows=window.row, cols=window.col), slices)
-                return
+        places = {method: warp.positions(mapping, window, method) for method in dict.fromkeys(methods)}
+        pixels_of = {
+            method: warp.needed(where, method).intersect(source.grid.window) for method, where in places.items()
+        }
+        if max(needed.size for needed in pixels_of.values()) > _MOST and window.size > 1:
+            side = -(-max(window.shape) // 2)
+            for part in window.relative_to(window).split(height=side, width=side):
+                yield from self._warped(number, part.shift(rows=window.row, cols=window.col), slices)
+            return
         shape = (len(slices), *window.shape)
         values, valid = np.empty(shape, self.variables[slices[0].variable].dtype), np.zeros(shape, np.bool_)
-        for method in dict.fromkeys(methods):
+        for method, where in places.items():
             chosen = [index for index, found in enumerate(methods) if found == method]
-            where = warp.positions(mapping, window, method)
-            needed = warp.needed(where, method).intersect(source.grid.window)
+            needed = pixels_of[method]
             if needed.is_empty:
                 continue
             pixels = source.read(needed, [slices[index] for index in chosen])

@@ -32,6 +32,8 @@ from pyramids.sources.quirk import Quirk
 from pyramids.sources.source import Axis, Slice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from geozarr.levels import Levels
     from pyramids.placement import AnyGrid
     from pyramids.sources.source import Source
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 FORMAT = 2  # raised when the same plan would give other bytes
 # No matter for the bytes:
 HOW = ("block", "together", "cut", "in_rows", "cache", "workers", "processes", "memory", "peak", "notes", "groomed")
-ALPHA = "alpha"  # name of the variable that tells which pixels hold data
+ALPHA = "alpha"  # name of the variable that tells which pixels hold data; those of other sources have theirs behind it
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class PlannedSource:
     name: str
     fingerprint: str
     grid: AnyGrid
-    methods: tuple[tuple[str, ...], ...] = ()  # of a mosaic: how each variable of each source is warped
+    methods: tuple[tuple[str, ...], ...] = ()  # of several sources: how each variable of each is warped
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,8 @@ class PlannedVariable:
         Value of missing pixels; None where `alpha` tells, or nothing is ever missing.
     fill_value : float
         Zarr fill value: `nodata`, else a placeholder.
-    uses_alpha : bool
-        True where the variable `alpha` tells what is missing.
+    alpha : str or None
+        Variable that tells what is missing, `alpha` for most.
     leading : tuple of Axis
         Axes before rows and columns.
     attributes : dict
@@ -78,18 +80,26 @@ class PlannedVariable:
         How coarser levels are made of the finest.
     codec : Codec or None
         How chunks are compressed; None: as the dtype suggests.
+    first : int
+        Finest level in which it is stored: coarser than 0 where its source is coarser than others of the pyramid.
     """
 
     name: str
     dtype: np.dtype[Any]
     nodata: float | None
     fill_value: float
-    uses_alpha: bool = False
+    alpha: str | None = None
     leading: tuple[Axis, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     warp_method: str | None = None
     fold_method: str = "average"
     codec: Codec | None = None
+    first: int = 0
+
+    @property
+    def uses_alpha(self) -> bool:
+        """True where another variable tells what is missing."""
+        return self.alpha is not None
 
     @property
     def slice_count(self) -> int:
@@ -113,7 +123,7 @@ class Plan:
     levels : Levels
         Grids of all levels, finest first.
     variables : tuple of PlannedVariable
-        In the source's order, with `alpha` last where there is one.
+        In the source's order, with those last that tell what is missing of others, where there are any.
     chunk : int
         Side of a chunk in pixels.
     shard : int or None
@@ -176,15 +186,20 @@ class Plan:
         """Return the plan with the grid of its source, whose positions may be too many for a document."""
         return replace(self, source=replace(self.source, grid=source.grid))
 
+    @cached_property
+    def alphas(self) -> frozenset[str]:
+        """Names of variables that tell what is missing of others."""
+        return alphas_of(self.variables)
+
     @property
     def data_variables(self) -> tuple[PlannedVariable, ...]:
-        """Variables but for `alpha`."""
-        return tuple(variable for variable in self.variables if variable.name != ALPHA)
+        """Variables but for those that tell what is missing of others."""
+        return tuple(variable for variable in self.variables if variable.name not in self.alphas)
 
     @property
     def has_alpha(self) -> bool:
-        """True where an `alpha` variable is stored."""
-        return any(variable.name == ALPHA for variable in self.variables)
+        """True where a variable is stored that tells what is missing of others."""
+        return bool(self.alphas)
 
     @property
     def is_native(self) -> bool:
@@ -204,6 +219,10 @@ class Plan:
                 else:
                     groups.append((Slice(index, number),))
         return tuple(groups)
+
+    def stored(self, level: int) -> tuple[PlannedVariable, ...]:
+        """Variables that a level has."""
+        return tuple(variable for variable in self.variables if variable.first <= level)
 
     def layout(self, level: int, variable: PlannedVariable) -> ArrayLayout:
         """How a variable is stored at a level."""
@@ -246,7 +265,7 @@ class Plan:
 
     @property
     def work(self) -> int:
-        """Pixels of the finest level that are visited, over all slices."""
+        """Pixels of the finest level that are visited, over all slices; a coarser first level counts as much."""
         return self.visited.size * self.slice_count
 
     @cached_property
@@ -262,7 +281,7 @@ class Plan:
         size = 0
         for number, level in enumerate(self.levels.levels):
             reach = coarsened(self.footprint, 2**number).intersect(level.grid.window)
-            for variable in self.variables:
+            for variable in self.stored(number):
                 layout = self.layout(number, variable)
                 side = layout.object_shape[-1]
                 touched = reach.align(height=side, width=side)
@@ -349,9 +368,14 @@ def from_document(document: dict[str, Any]) -> Plan:
     )
 
 
+def alphas_of(variables: Iterable[PlannedVariable]) -> frozenset[str]:
+    """Names of variables that tell what is missing of some variables."""
+    return frozenset(variable.alpha for variable in variables if variable.alpha is not None)
+
+
 def _go_together(first: PlannedVariable, second: PlannedVariable) -> bool:
     """Tell whether slices of two variables can be walked in one pass."""
-    alike = ("dtype", "warp_method", "fold_method", "uses_alpha")
+    alike = ("dtype", "warp_method", "fold_method", "alpha", "first")
     return all(getattr(first, name) == getattr(second, name) for name in alike)
 
 
@@ -386,6 +410,7 @@ def _variable_to_document(variable: PlannedVariable) -> dict[str, Any]:
         "nodata": None if variable.nodata is None else cf.encode_fill_value(variable.nodata, variable.dtype),
         "fill_value": cf.encode_fill_value(variable.fill_value, variable.dtype),
         "uses_alpha": variable.uses_alpha,
+        **({"alpha": variable.alpha} if variable.alpha not in (None, ALPHA) else {}),
         "leading": [
             {"name": axis.name, "coordinates": list(axis.coordinates), "attributes": axis.attributes}
             for axis in variable.leading
@@ -394,6 +419,7 @@ def _variable_to_document(variable: PlannedVariable) -> dict[str, Any]:
         "warp_method": variable.warp_method,
         "fold_method": variable.fold_method,
         "codec": None if variable.codec is None else asdict(variable.codec),
+        **({"first": variable.first} if variable.first else {}),
     }
 
 
@@ -409,12 +435,13 @@ def _variable_from_document(document: dict[str, Any]) -> PlannedVariable:
         dtype,
         nodata,
         fill,
-        document["uses_alpha"],
+        document.get("alpha", ALPHA) if document["uses_alpha"] else None,
         axes,
         document["attributes"],
         document["warp_method"],
         document["fold_method"],
         None if document["codec"] is None else Codec(**document["codec"]),
+        document.get("first", 0),
     )
 
 
@@ -438,10 +465,11 @@ def _describe(plan: Plan) -> list[str]:
     own = "put together" if plan.source.methods else "as it is"
     for variable in plan.variables:
         leading = "".join(f"{axis.name} {axis.size}, " for axis in variable.leading)
-        missing = "alpha" if variable.uses_alpha else variable.nodata
+        missing = variable.alpha or variable.nodata
+        first = "finest level" if variable.first == 0 else f"from level {plan.levels.levels[variable.first].asset}"
         lines.append(
             f"variable   {variable.name}: {variable.dtype.name}, {leading}missing: "
-            f"{'none' if missing is None else missing}, finest level {variable.warp_method or own}, "
+            f"{'none' if missing is None else missing}, {first} {variable.warp_method or own}, "
             f"coarser ones {variable.fold_method}"
         )
     side = f"chunks of {plan.chunk} x {plan.chunk} px" + (f" in shards of {plan.shard} px" if plan.shard else "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +18,16 @@ from geozarr import tms as tms_module
 from geozarr.conventions import multiscales
 from geozarr.documents import ZARR_FORMATS
 from geozarr.errors import GroomingError, MetadataError, ParameterError, UnsupportedError
-from geozarr.grid import Grid
+from geozarr.grid import Bounds, Grid
 from pyramids import chunking, fold, footprint, shards, warp
 from pyramids.mosaic import Mosaic
-from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, coarsened
+from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, alphas_of, coarsened
 from pyramids.sources import blocks, damaged, turned
+from pyramids.stack import Stack, as_stack
 
 if TYPE_CHECKING:
-    from geozarr.crs import CRS
-    from geozarr.grid import Bounds
+    from collections.abc import Sequence
+
     from geozarr.levels import Levels
     from geozarr.tms import TileMatrixSet
     from geozarr.window import Window
@@ -100,12 +101,12 @@ class Options:
     zarr_format: int = 3
 
 
-def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
+def make_plan(source: Source | Mosaic | Stack, options: Options | None = None) -> Plan:
     """Decide how a source becomes a pyramid. No pixel is read.
 
     Parameters
     ----------
-    source : Source or Mosaic
+    source : Source, Mosaic or Stack
         What is built from.
     options : Options, optional
         What the user chose.
@@ -143,18 +144,23 @@ def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
     notes: list[str] = []
     ratio: float | None = None
     placed: tuple[tuple[str, ...], ...] = ()
-    if isinstance(source, Mosaic):
-        levels, chunk, reach, placed = _mosaic(source, options, notes)
-        source = source.on(levels.finest.grid, placed)
+    origins: tuple[_Origin, ...] = ()
+    if isinstance(source, Mosaic | Stack):
+        stack = as_stack(source)
+        aligned, placed, begins = _stacked(stack, options, notes)
+        levels, chunk, reach = aligned.levels, aligned.chunk, aligned.reach
+        source = stack.on(levels, placed, begins)
+        origins = _origins(stack, begins)
     elif options.tms == NATIVE:
         source = turned.north_up(source)
         levels, chunk, reach = _native(source, options)
     else:
-        levels, chunk, reach, size = _aligned(_Ground(source.grid), options, notes)
-        ratio = levels.finest.grid.cell_size[0] / size
+        aligned = _align([source.grid], options, notes)
+        levels, chunk, reach = aligned.levels, aligned.chunk, aligned.reach
+        ratio = 1 / aligned.sizes[0]
     fold.check_depth(len(levels.levels))
     methods = [_methods(variable, options, ratio, source.name) for variable in source.variables]
-    variables = _variables(source, methods, notes=notes)
+    variables = _variables(source, methods, origins or (_Origin(),) * len(methods), notes=notes)
     levels = replace(levels, resampling_method=_common_method(variables))
     reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
     chunk_count = sum(window.size for window in reached) // chunk**2 * sum(v.slice_count for v in variables)
@@ -172,6 +178,7 @@ def make_plan(source: Source | Mosaic, options: Options | None = None) -> Plan:
         ratio=min(2.0, ratio or 1.0),
         resident=source.resident_bytes,
         processes=options.processes,
+        first=max(variable.first for variable in variables),
     )
     choice = chunking.choose(work, chunk=chunk, shards=shards, memory=memory)
     plan = Plan(
@@ -230,11 +237,12 @@ def _check_damage(plan: Plan) -> None:
     for variable in plan.data_variables:
         if variable.nodata is None and not variable.uses_alpha:
             raise ParameterError("damaged", found=f"nodata for {variable.name}, which has none", expected=expected)
-    # One mask serves all of them, and only who reads them all at once can tell what is missing in any.
-    masked = [group for group in plan.groups if any(plan.variables[index].uses_alpha for index, _ in group)]
-    if len(masked) > 1:
-        found = f"nodata for {sum(map(len, masked))} slices under one alpha, not read together"
-        raise ParameterError("damaged", found=found, expected=f"{expected}, or more memory")
+    # One mask serves several of them, and only who reads them all at once can tell what is missing in any.
+    for alpha in sorted(plan.alphas):
+        masked = [group for group in plan.groups if plan.variables[group[0].variable].alpha == alpha]
+        if len(masked) > 1:
+            found = f"nodata for {sum(map(len, masked))} slices under one {alpha}, not read together"
+            raise ParameterError("damaged", found=found, expected=f"{expected}, or more memory")
 
 
 @dataclass(frozen=True)
@@ -319,7 +327,8 @@ def _check_packing(method: str, variable: SourceVariable, node: str) -> None:
 
 def _common_method(variables: tuple[PlannedVariable, ...]) -> str | None:
     """Name the method by which all variables but `alpha` are coarsened; None where they differ."""
-    methods = {variable.fold_method for variable in variables if variable.name != ALPHA}
+    alphas = alphas_of(variables)
+    methods = {variable.fold_method for variable in variables if variable.name not in alphas}
     return methods.pop() if len(methods) == 1 else None
 
 
@@ -363,66 +372,67 @@ def _native(source: Source, options: Options) -> tuple[Levels, int, Window]:
     return levels_module.from_halving(grid, count=count), chunk, grid.window
 
 
-class _Surface(Protocol):
-    """What tells where sources lie."""
-
-    def extent(self, crs: CRS, area: Bounds) -> Bounds:
-        """See `footprint.extent`."""
-        ...
-
-    def resolutions(self, crs: CRS, area: Bounds) -> tuple[float, ...]:
-        """See `footprint.resolution`, for each source."""
-        ...
-
-    def is_clipped(self, crs: CRS, area: Bounds) -> bool:
-        """See `footprint.is_clipped`."""
-        ...
-
-
 @dataclass(frozen=True)
-class _Ground:
-    """Where one source lies."""
+class _Aligned:
+    """Where sources lie in a TileMatrixSet.
 
-    grid: AnyGrid
+    `sizes` are those of a pixel of each source, in cells of the finest level; `reach` is what they reach of it.
+    """
 
-    def extent(self, crs: CRS, area: Bounds) -> Bounds:
-        return footprint.extent(self.grid, crs, area)
-
-    def resolutions(self, crs: CRS, area: Bounds) -> tuple[float, ...]:
-        return (footprint.resolution(self.grid, crs, area),)
-
-    def is_clipped(self, crs: CRS, area: Bounds) -> bool:
-        return footprint.is_clipped(self.grid, crs, area)
+    levels: Levels
+    chunk: int
+    reach: Window
+    sizes: tuple[float, ...]
 
 
-def _mosaic(
-    mosaic: Mosaic, options: Options, notes: list[str]
-) -> tuple[Levels, int, Window, tuple[tuple[str, ...], ...]]:
-    """Decide where a mosaic lies, and how each variable of each source is warped."""
+def _stacked(
+    stack: Stack, options: Options, notes: list[str]
+) -> tuple[_Aligned, tuple[tuple[str, ...], ...], tuple[int, ...]]:
+    """Decide where several sources lie, how each variable of each is warped, and at which level each part begins."""
     if options.tms == NATIVE:
-        raise UnsupportedError(f"{mosaic.name}: a native pyramid of several sources", "choose a TileMatrixSet")
-    levels, chunk, reach, _ = _aligned(mosaic, options, notes)
-    tms = tms_module.load(options.tms)
-    cell = levels.finest.grid.cell_size[0]
+        raise UnsupportedError(f"{stack.name}: a native pyramid of several sources", "choose a TileMatrixSet")
+    aligned = _align([source.grid for source in stack.sources], options, notes)
+    rest = iter(aligned.sizes)
+    sizes = [[next(rest) for _ in part.sources] for part in stack.parts]
+    begins = _first_levels([min(of_part) for of_part in sizes], count=len(aligned.levels.levels))
     methods = tuple(
-        tuple(_methods(variable, options, cell / size, source.name).warp or "" for variable in source.variables)
-        for source, size in zip(mosaic.sources, mosaic.resolutions(tms.crs, _area(tms)), strict=True)
+        tuple(_methods(variable, options, (1 << begin) / size, source.name).warp or "" for variable in source.variables)
+        for part, begin, of_part in zip(stack.parts, begins, sizes, strict=True)
+        for source, size in zip(part.sources, of_part, strict=True)
     )
     used = ", ".join(dict.fromkeys(method for of_source in methods for method in of_source))
-    rule = "the " + mosaic.overlap + (" of them counts" if mosaic.overlap in ("first", "last") else " of them")
-    notes.append(f"{len(mosaic.sources)} sources, warped by {used}; where several hold data, {rule}")
-    return levels, chunk, reach, methods
+    said = f"{len(stack.sources)} sources, warped by {used}"
+    for overlap in dict.fromkeys(part.overlap for part in stack.parts if len(part.sources) > 1):
+        counts = " of them counts" if overlap in ("first", "last") else " of them"
+        said += f"; where several hold data, the {overlap}{counts}"
+    notes.append(said)
+    return aligned, methods, begins
 
 
-def _aligned(surface: _Surface, options: Options, notes: list[str]) -> tuple[Levels, int, Window, float]:
+def _first_levels(sizes: Sequence[float], *, count: int) -> tuple[int, ...]:
+    """Level at which each of some parts begins: the nearest to its resolution, the finest of them at the finest level.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Side of a pixel of each part, in cells of the finest level.
+    count : int
+        Number of levels.
+    """
+    nearest = [round(math.log2(size)) for size in sizes]
+    finest = max(0, min(nearest))
+    return tuple(min(max(0, one - finest), count - 1) for one in nearest)
+
+
+def _align(grids: Sequence[AnyGrid], options: Options, notes: list[str]) -> _Aligned:
     for name in ("levels", "chunk"):
         if getattr(options, name) is not None:
             raise ParameterError(name, found=getattr(options, name), expected="nothing with a TileMatrixSet")
     tms = tms_module.load(options.tms)
     area = _area(tms)
-    box = surface.extent(tms.crs, area)
-    size = min(surface.resolutions(tms.crs, area))
-    finest = _matrix_id(tms, options.max_zoom) or tms_module.zoom_for_cell_size(tms, size)
+    box = _around([footprint.extent(grid, tms.crs, area) for grid in grids])
+    sizes = [footprint.resolution(grid, tms.crs, area) for grid in grids]
+    finest = _matrix_id(tms, options.max_zoom) or tms_module.zoom_for_cell_size(tms, min(sizes))
     coarsest = _matrix_id(tms, options.min_zoom) or _default_coarsest(tms, finest, box)
     if tms.index_of(coarsest) > tms.index_of(finest):
         raise ParameterError(
@@ -435,9 +445,16 @@ def _aligned(surface: _Surface, options: Options, notes: list[str]) -> tuple[Lev
     limits = tms.limits_of(coarsest, box)
     levels = levels_module.from_tms(tms, limits, count=count)
     reach = levels.finest.grid.window_of(box).intersect(levels.finest.grid.window)
-    if surface.is_clipped(tms.crs, area):
+    if any(footprint.is_clipped(grid, tms.crs, area) for grid in grids):
         notes.append(f"the source reaches beyond {tms.id} and is clipped to it")
-    return levels, matrix.tileWidth, reach, size
+    cell = levels.finest.grid.cell_size[0]
+    return _Aligned(levels, matrix.tileWidth, reach, tuple(size / cell for size in sizes))
+
+
+def _around(boxes: Sequence[Bounds]) -> Bounds:
+    """Box around some boxes."""
+    lows, highs = zip(*((box[:2], box[2:]) for box in boxes), strict=True)
+    return Bounds(*map(min, zip(*lows, strict=True)), *map(max, zip(*highs, strict=True)))
 
 
 def _area(tms: TileMatrixSet) -> Bounds:
@@ -465,30 +482,72 @@ def _default_coarsest(tms: TileMatrixSet, finest: str, box: Bounds) -> str:
     return tms.ids[index]
 
 
-def _variables(source: Source, methods: list[_Methods], *, notes: list[str]) -> tuple[PlannedVariable, ...]:
-    """Decide where missing pixels are told: by NaN, by a nodata value, or by `alpha`."""
-    planned = [_planned(variable, source, chosen) for variable, chosen in zip(source.variables, methods, strict=True)]
+@dataclass(frozen=True)
+class _Origin:
+    """Where a variable comes from: level at which it begins, and what tells where its source has no data.
+
+    Integers without a nodata value share an `alpha` where they have one `mask`.
+    """
+
+    first: int = 0
+    mask: object = None
+
+
+def _origins(stack: Stack, begins: Sequence[int]) -> tuple[_Origin, ...]:
+    """Tell where the variables of a stack come from.
+
+    Parts with pixels at the same places that are all data are missing together; others may not be.
+    """
+    found: list[_Origin] = []
+    for number, (part, begin) in enumerate(zip(stack.parts, begins, strict=True)):
+        variables = part.sources[0].variables
+        has_own = any(source.has_alpha or any(v.is_masked for v in source.variables) for source in part.sources)
+        grids = tuple(source.grid for source in part.sources)
+        is_alike = not has_own and all(isinstance(grid, Grid) for grid in grids)
+        mask: object = grids if is_alike else number
+        found += [_Origin(begin, mask)] * len(variables)
+    return tuple(found)
+
+
+def _variables(
+    source: Source, methods: list[_Methods], origins: Sequence[_Origin], *, notes: list[str]
+) -> tuple[PlannedVariable, ...]:
+    """Decide where variables begin, and where missing pixels are told: by NaN, by a nodata value, or by `alpha`."""
+    planned = [
+        _planned(variable, source, chosen, origin.first)
+        for variable, chosen, origin in zip(source.variables, methods, origins, strict=True)
+    ]
     reasons: dict[str, list[str]] = {}
     for variable, chosen in zip(source.variables, methods, strict=True):
         if chosen.reason:
             reasons.setdefault(chosen.reason, []).append(variable.name)
     notes += [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    _check_names(planned, source.name)
-    if any(variable.uses_alpha for variable in planned):
+    masked: dict[object, list[int]] = {}
+    for index, origin in enumerate(origins):
+        if planned[index].uses_alpha:
+            masked.setdefault(origin.mask, []).append(index)
+    alphas: list[PlannedVariable] = []
+    for indexes in masked.values():
+        first = planned[indexes[0]]
+        name = f"{ALPHA}_{first.name}" if alphas else ALPHA
+        for index in indexes:
+            planned[index] = replace(planned[index], alpha=name)
         reason = "the source's alpha or mask band" if source.has_alpha else "integers without a nodata value"
-        notes.append(f"alpha: a variable tells which pixels hold data ({reason}); --nodata V would spare it")
-        planned.append(
+        notes.append(f"{name}: a variable tells which pixels hold data ({reason}); --nodata V would spare it")
+        alphas.append(
             PlannedVariable(
-                ALPHA,
+                name,
                 np.dtype("uint8"),
                 nodata=None,
                 fill_value=0,
                 attributes={"long_name": "opacity: 255 holds data, 0 does not", "color_interpretation": "alpha"},
-                warp_method=planned[0].warp_method and _alpha_method(planned[0].warp_method, "bilinear"),
-                fold_method=_alpha_method(planned[0].fold_method, "average"),
+                warp_method=first.warp_method and _alpha_method(first.warp_method, "bilinear"),
+                fold_method=_alpha_method(first.fold_method, "average"),
+                first=first.first,
             )
         )
-    return tuple(planned)
+    _check_names(planned, alphas, source.name)
+    return (*planned, *alphas)
 
 
 def _named(variable: SourceVariable) -> dict[str, Any]:
@@ -503,14 +562,14 @@ def _alpha_method(method: str, otherwise: str) -> str:
     return method if method in ("nearest", "bilinear", "average") else area
 
 
-def _check_names(variables: list[PlannedVariable], node: str) -> None:
+def _check_names(variables: Sequence[PlannedVariable], alphas: Sequence[PlannedVariable], node: str) -> None:
     """Refuse names of variables and leading axes that Zarr does not allow, or that stand for another array already."""
     names = [variable.name for variable in variables]
     axes = {axis.name for variable in variables for axis in variable.leading}
     for name in (*names, *sorted(axes)):
         if not multiscales.is_path(name) or "/" in name:
             raise MetadataError(node, "variables", found=name, expected="a name that Zarr allows")
-    taken = ["x", "y", cf.GRID_MAPPING, ALPHA]
+    taken = ["x", "y", cf.GRID_MAPPING, ALPHA, *(variable.name for variable in alphas)]
     for name in (*names, *sorted(axes)):
         if name in taken:
             expected = "a name that the pyramid does not use itself, each name once"
@@ -518,7 +577,7 @@ def _check_names(variables: list[PlannedVariable], node: str) -> None:
         taken.append(name)
 
 
-def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> PlannedVariable:
+def _planned(variable: SourceVariable, source: Source, methods: _Methods, first: int) -> PlannedVariable:
     planned = PlannedVariable(
         variable.name,
         variable.dtype,
@@ -529,6 +588,7 @@ def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> Pla
         warp_method=methods.warp,
         fold_method=methods.fold,
         codec=shards.codec_for(variable.dtype, is_classes=variable.is_categorical or variable.is_flags),
+        first=first,
     )
     if variable.dtype.kind == "f":
         nodata = math.nan if variable.nodata is None else variable.nodata
@@ -539,6 +599,5 @@ def _planned(variable: SourceVariable, source: Source, methods: _Methods) -> Pla
     # `alpha` take it for missing.
     info = np.iinfo(variable.dtype)
     placeholder = info.max if variable.dtype.kind == "u" else info.min
-    return replace(
-        planned, fill_value=placeholder, uses_alpha=methods.warp is not None or source.has_alpha or variable.is_masked
-    )
+    has_alpha = methods.warp is not None or source.has_alpha or variable.is_masked
+    return replace(planned, fill_value=placeholder, alpha=ALPHA if has_alpha else None)

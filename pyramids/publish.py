@@ -127,7 +127,10 @@ def write_manifest(
             data = manifest.encode_piece(lengths, checksums)
             store.put(manifest.piece_key(folder, arrays[place], piece), data)
             pieces[arrays[place].path, piece] = manifest.checksum(data)
-    data = store_module.encode_document(manifest.document(arrays, pieces, others), node=key)
+    # Arrays of levels that are finer than a variable's first one do not exist.
+    count = len(plan.variables)
+    held = [array for place, array in enumerate(arrays) if plan.variables[place % count].first <= place // count]
+    data = store_module.encode_document(manifest.document(held, pieces, others), node=key)
     store.put(key, data)
     return Reference(name, key, manifest.checksum(data))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geozarr.errors import GeoZarrError, MetadataError, in_one_line
-from pyramids.build import open_source
+from pyramids.opening import open_source
 from pyramids.sources.quirk import KINDS, Quirk
 
 if TYPE_CHECKING:

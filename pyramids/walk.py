@@ -15,7 +15,6 @@ apex, without levels of its own, so that statistics and the last shards come tog
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -24,7 +23,7 @@ from geozarr.window import Window
 from pyramids import chunking, fold, statistics, warp
 from pyramids.meter import Meter
 from pyramids.objects import Objects, Track
-from pyramids.plan import ALPHA, coarsened
+from pyramids.plan import coarsened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -338,11 +337,11 @@ def owner(plan: Plan, level: int, *, side: int, row: int, col: int) -> Subtree:
     return top if at == top.level else Subtree(at, row * side // cells, col * side // cells)
 
 
-def _finest_blocks(plan: Plan, block: Subtree) -> list[Subtree]:
-    """Finest blocks below a block, in the order of the walk."""
-    if block.level == 0:
+def _first_blocks(plan: Plan, block: Subtree, first: int) -> list[Subtree]:
+    """Blocks of a level below a block, in the order of the walk."""
+    if block.level == first:
         return [block]
-    return [found for child in children(plan, block) for found in _finest_blocks(plan, child)]
+    return [found for child in children(plan, block) for found in _first_blocks(plan, child, first)]
 
 
 def finest_window(plan: Plan, block: Subtree) -> Window:
@@ -358,24 +357,22 @@ def _cells(window: Window) -> Iterator[tuple[int, int]]:
 
 
 def tracks_of(plan: Plan, group: tuple[Slice, ...]) -> tuple[Track, ...]:
-    """Slices that are carried up: those of the group, and `alpha` with the first group that speaks of it."""
+    """Slices that are carried up: those of the group, and their `alpha` with the first group that speaks of it."""
     tracks = []
     for index, number in group:
         variable = plan.variables[index]
         tracks.append(Track(variable, variable.slice_index(number)))
-    if _alpha_from(plan, group) is not None:
-        alpha = next(item for item in plan.variables if item.name == ALPHA)
-        tracks.append(Track(alpha, ()))
+    if _makes_alpha(plan, group):
+        name = plan.variables[group[0].variable].alpha
+        tracks.append(Track(next(item for item in plan.variables if item.name == name), ()))
     return tuple(tracks)
 
 
-def _alpha_from(plan: Plan, group: tuple[Slice, ...]) -> int | None:
-    """Find the first slice that uses `alpha`: its number in this group, None where another group has it."""
-    for other in plan.groups:
-        for number, wanted in enumerate(other):
-            if plan.variables[wanted.variable].uses_alpha:
-                return number if other == group else None
-    return None
+def _makes_alpha(plan: Plan, group: tuple[Slice, ...]) -> bool:
+    """Tell whether `alpha` is made with the first slice of a group; all slices of a group have one `alpha`, or none."""
+    name = plan.variables[group[0].variable].alpha
+    first = next(other for other in plan.groups if plan.variables[other[0].variable].alpha == name)
+    return name is not None and first == group
 
 
 class _Climber:
@@ -389,6 +386,7 @@ class _Climber:
         self._scratch = scratch
         self._meter = Meter(progress)
         self.tracks = tracks_of(plan, group)
+        self._first = self.tracks[0].variable.first
         self._objects = Objects(plan, self.tracks, store, self._meter)
         self._undefined = 0
         self._histograms = [
@@ -460,13 +458,13 @@ class Walker(_Climber):
         super().__init__(plan, group, store=surroundings.store, progress=surroundings.progress, scratch=scratch)
         self._blocks = surroundings.blocks
         self._damaged: set[Damage] = set()
-        self._to_come: list[Subtree] = []  # finest blocks, the next one last
+        self._to_come: list[Subtree] = []  # blocks of the first level, the next one last
         self._ahead: tuple[Window, Positions, Window] | None = None
 
     def walk(self, subtree: Subtree) -> Outcome:
         """Walk a block with everything below it; store what is complete; return what its parent needs."""
         has_parent = self._has_parent(subtree.level)
-        self._to_come = list(reversed(_finest_blocks(self._plan, subtree)))
+        self._to_come = list(reversed(_first_blocks(self._plan, subtree, self._first)))
         for histogram in self._histograms:
             histogram.fill(0)
         quarters: list[Accumulator | None] = [None] * len(self.tracks)
@@ -496,7 +494,7 @@ class Walker(_Climber):
         make: Callable[[int], Accumulator],
     ) -> list[Summary | None]:
         """Walk a block and fold it into its parents at a place; `make` gives a track's parent when first needed."""
-        if block.level == 0:
+        if block.level == self._first:
             return self._finest(block, parents, row=row, col=col, make=make)
         accumulators: list[Accumulator | None] = [None] * len(self.tracks)
         summaries: list[Summary | None] = [None] * len(self.tracks)
@@ -529,7 +527,8 @@ class Walker(_Climber):
         col: int,
         make: Callable[[int], Accumulator],
     ) -> list[Summary | None]:
-        window = self._plan.block_window(0, block.row, block.col)
+        """Read, warp and store a block of the first level of the group."""
+        window = self._plan.block_window(block.level, block.row, block.col)
         self._to_come.pop()
         summaries: list[Summary | None] = [None] * len(self.tracks)
         for number, (values, valid) in enumerate(self._pixels(window)):
@@ -538,17 +537,17 @@ class Walker(_Climber):
             if summary is None:
                 continue
             is_whole = summary.count == window.size
-            self._objects.add(0, number, window, values, valid, is_whole=is_whole, scratch=self._scratch)
+            self._objects.add(block.level, number, window, values, valid, is_whole=is_whole, scratch=self._scratch)
             if parents is not None:
                 parent = parents[number] = parents[number] or make(number)
                 with self._meter.stage("fold"):
                     parent.add_finest(values, valid, row=row, col=col)
-        self._objects.complete(0, block.row, block.col)
+        self._objects.complete(block.level, block.row, block.col)
         self._meter.computed(window.size * len(self._group))
         return summaries
 
     def _pixels(self, window: Window) -> Iterable[tuple[NDArray[Any], NDArray[np.bool_]]]:
-        """Values and mask of each track in a window of the finest level; nothing where all is empty."""
+        """Values and mask of each track in a window of its first level; nothing where all is empty."""
         planes = self._native(window) if self._plan.is_native else self._warped(window)
         if planes is None:
             return ()
@@ -566,10 +565,6 @@ class Walker(_Climber):
     @property
     def _has_alpha(self) -> bool:
         return len(self.tracks) > len(self._group)
-
-    @cached_property
-    def _alpha_slice(self) -> int:
-        return _alpha_from(self._plan, self._group) or 0
 
     def _native(self, window: Window) -> Any:
         self._read_ahead()
@@ -593,7 +588,7 @@ class Walker(_Climber):
                     values[number] = piece.values[number][inside]
                     np.copyto(values[number], self.tracks[number].variable.fill_value, where=~valid[number])
             if alpha is not None:
-                alpha[1][:] = valid[self._alpha_slice]
+                alpha[1][:] = valid[0]
                 alpha[0][:] = 255 if piece.alpha is None else piece.alpha[inside]
                 alpha[0][~alpha[1]] = 0
         return values, valid, alpha
@@ -659,7 +654,7 @@ class Walker(_Climber):
         if not self._to_come:
             return
         block = self._to_come[-1]
-        window = needed = self._plan.block_window(0, block.row, block.col)
+        window = needed = self._plan.block_window(block.level, block.row, block.col)
         if not self._plan.is_native:
             where, needed = self._where(window)
             self._ahead = window, where, needed
@@ -710,13 +705,12 @@ class Walker(_Climber):
         self._undefined += warp.undefined(piece.values, piece.valid, valid[(..., *here)], method=method, **common)
         if alpha is None:
             return
-        number = self._alpha_slice
         if piece.alpha is None:
-            alpha[1][here] = valid[number][here]
-            alpha[0][here] = valid[number][here]
+            alpha[1][here] = valid[0][here]
+            alpha[0][here] = valid[0][here]
             alpha[0][here] *= np.uint8(255)
             return
-        mask = None if piece.valid is None else piece.valid[min(number, len(piece.valid) - 1)][None]
+        mask = None if piece.valid is None else piece.valid[:1]
         warp.resample(
             piece.alpha[None],
             mask,

@@ -213,7 +213,7 @@ def validity(store: MemoryStore, asset: str, name: str) -> NDArray[np.bool_]:
     if "ancillary_variables" in stated:
         mask = read(store, f"{asset}/{stated['ancillary_variables']}") > 0
         return np.broadcast_to(mask, values.shape)
-    if name == "alpha":
+    if stated.get("color_interpretation") == "alpha":
         return values > 0
     if "_FillValue" not in stated:
         return np.ones(values.shape, bool)
@@ -222,12 +222,12 @@ def validity(store: MemoryStore, asset: str, name: str) -> NDArray[np.bool_]:
 
 
 def assert_levels_follow(store: MemoryStore, plan: Plan) -> None:
-    """Every stored level is the oracle's fold of the stored finest level, integers to the bit, floats to rounding."""
-    finest = plan.levels.assets[0]
+    """Every stored level is the oracle's fold of a variable's first one, integers to the bit, floats to rounding."""
     for variable in plan.variables:
         name = variable.name
-        base, base_valid = read(store, f"{finest}/{name}"), validity(store, finest, name)
-        for step, asset in enumerate(plan.levels.assets[1:], start=1):
+        first, *coarser = plan.levels.assets[variable.first :]
+        base, base_valid = read(store, f"{first}/{name}"), validity(store, first, name)
+        for step, asset in enumerate(coarser, start=1):
             found = read(store, f"{asset}/{name}")
             for index in np.ndindex(base.shape[:-2]):
                 assert_level_follows(found[index], base[index], base_valid[index], 2**step, variable)

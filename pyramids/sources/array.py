@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from geozarr.errors import ChunkReadError, MetadataError, ParameterError, UnknownNameError
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError, SeveralGridsError, UnknownNameError
 from pyramids.sources import cf_select
 from pyramids.sources.cf_attributes import text
 from pyramids.sources.cf_axes import SpatialAxes, axes_of, geolocation_of
@@ -146,6 +146,8 @@ class ArraySource:
         If the CRS or the coordinates are missing or irregular, or a nodata does not fit.
     UnsupportedError
         If a dtype is not supported.
+    SeveralGridsError
+        If the variables lie on several grids.
     UnknownNameError
         If a variable asked for does not exist.
     """
@@ -305,7 +307,9 @@ def _rasters(
     Raises
     ------
     MetadataError
-        If there is none, or they lie on several grids and nobody has chosen.
+        If there is none.
+    SeveralGridsError
+        If they lie on several grids.
     UnknownNameError
         If one that is wanted is not there.
     """
@@ -336,8 +340,7 @@ def _rasters(
     for key, raster in found.items():
         grids.setdefault(raster.key, []).append(key)
     if len(grids) > 1:
-        several = {" ".join(key): names for key, names in grids.items()}
-        raise MetadataError(name, "variables", found=several, expected="variables of one grid: choose some")
+        raise SeveralGridsError(name, {" ".join(key): names for key, names in grids.items()})
     return tuple(found.values()), tuple(quirks)
 
 

@@ -106,7 +106,7 @@ def test_identity_changes_with_each_field_of_the_source_and_the_variables() -> N
                 {"dtype": np.dtype("uint16")},
                 {"nodata": 1},
                 {"fill_value": 1},
-                {"uses_alpha": True},
+                {"alpha": "alpha"},
                 {"leading": (Axis("t", (1,)),)},
                 {"attributes": {"long_name": "else"}},
                 {"fold_method": "nearest"},
@@ -190,7 +190,7 @@ def test_groups_do_not_mix_data_types() -> None:
     assert [len(group) for group in mixed.groups] == [1, 1]
 
 
-@pytest.mark.parametrize("change", [{"warp_method": "nearest"}, {"fold_method": "mode"}, {"uses_alpha": True}])
+@pytest.mark.parametrize("change", [{"warp_method": "nearest"}, {"fold_method": "mode"}, {"alpha": "alpha"}])
 def test_groups_do_not_mix_methods(change: dict[str, Any]) -> None:
     """One warp and one kind of accumulator serve a group."""
     usual = planned("nodata 0")
