@@ -1,13 +1,14 @@
 """Pyramid builders: rasters in, GeoZarr multiscale pyramids out.
 
 Layers, each importing only those before it: placement, geolocation <- sources, chunking <- plan; control <- points <-
-areas <- warp; warp, fold, plan <- planner; shards, meter, scratch <- objects; warp, fold, statistics, objects <- walk;
-reach, metadata, planner, walk, lease, journal, handover, writers <- workshop; processes, workshop <- workers,
-coordinator <- build <- survey <- cli.
+areas <- warp <- mosaic <- stack <- opening; warp, fold, plan, stack <- planner; shards, meter, scratch <- objects;
+warp, fold, statistics, objects <- walk; reach, metadata, planner, walk, lease, journal, handover, writers <- workshop;
+processes, workshop <- workers, coordinator; opening, coordinator <- build <- cli; opening <- survey.
 """
 
 from geozarr.icechunk_store import IcechunkTarget
 from pyramids.build import Report, build, execute
+from pyramids.mosaic import Mosaic
 from pyramids.opening import open_source
 from pyramids.pack import Packed, pack
 from pyramids.plan import Plan
@@ -24,6 +25,7 @@ from pyramids.sources import (
     SourceVariable,
 )
 from pyramids.sources.damaged import Damage
+from pyramids.stack import Stack
 from pyramids.survey import Survey, survey
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Damage",
     "DatasetSource",
     "IcechunkTarget",
+    "Mosaic",
     "Options",
     "Packed",
     "Pixels",
@@ -42,6 +45,7 @@ __all__ = [
     "Slice",
     "Source",
     "SourceVariable",
+    "Stack",
     "Survey",
     "build",
     "execute",

@@ -107,6 +107,7 @@ class _Opened:
     meaning: Meaning
     places: tuple[tuple[int, ...], ...]  # chosen positions along each leading axis
     described: SourceVariable
+    quirks: tuple[Quirk, ...]  # of its values and leading axes
 
     @property
     def is_plain(self) -> bool:
@@ -172,9 +173,7 @@ class ArraySource:
         cf_select.require_used(reading.select, [opened.described.leading for opened in self._opened], name)
         self._variables = tuple(opened.described for opened in self._opened)
         found = (*left_out, *_of_axes(rasters, name), *placed.quirks)
-        self._quirks = tuple(
-            dict.fromkeys([*found, *(quirk for one in rasters for quirk in _quirks(one, reading, name))])
-        )
+        self._quirks = tuple(dict.fromkeys([*found, *(quirk for one in self._opened for quirk in one.quirks)]))
         self._fingerprint = fingerprint or _metadata_hash(self)
 
     @property
@@ -410,17 +409,19 @@ def _open(raster: _Raster, reading: Reading, name: str) -> _Opened:
     array, axes = raster.array, raster.axes
     node = f"{name} {array.name}"
     meaning = meaning_of(array, node, nodata=reading.nodata)
+    attributes, of_attributes = in_words_of_cf(attributes_of(array, meaning, _KEPT), node)
+    attributes.setdefault("long_name", str(array.name))
+    quirks = [*meaning.quirks, *of_attributes]
     leading: list[Axis] = []
     places: list[tuple[int, ...]] = []
     for dimension in array.dims:
         if dimension in (axes.y, axes.x):
             continue
-        axis, _ = axis_of(array, dimension, node)
+        axis, of_axis = axis_of(array, dimension, name)  # of the dataset: variables share it
+        quirks += of_axis
         chosen = cf_select.positions(axis, reading.select, node)
         leading.append(cf_select.cut(axis, chosen))
         places.append(chosen)
-    attributes, _ = in_words_of_cf(attributes_of(array, meaning, _KEPT), node)
-    attributes.setdefault("long_name", str(array.name))
     described = SourceVariable(
         str(array.name),
         meaning.dtype,
@@ -431,18 +432,7 @@ def _open(raster: _Raster, reading: Reading, name: str) -> _Opened:
         is_flags="flag_masks" in attributes and "flag_values" not in attributes,
         is_masked=meaning.has_more,
     )
-    return _Opened(array, axes, meaning, tuple(places), described)
-
-
-def _quirks(raster: _Raster, reading: Reading, name: str) -> Iterable[Quirk]:
-    """List what is groomed of one variable's values and leading axes."""
-    node = f"{name} {raster.array.name}"
-    meaning = meaning_of(raster.array, node, nodata=reading.nodata)
-    yield from meaning.quirks
-    yield from in_words_of_cf(attributes_of(raster.array, meaning, _KEPT), node)[1]
-    for dimension in raster.array.dims:
-        if dimension not in (raster.axes.y, raster.axes.x):
-            yield from axis_of(raster.array, dimension, name)[1]
+    return _Opened(array, axes, meaning, tuple(places), described, tuple(quirks))
 
 
 def _of_axes(rasters: Sequence[_Raster], name: str) -> Iterable[Quirk]:
