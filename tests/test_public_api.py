@@ -10,16 +10,16 @@ GEOZARR = (
     "CRS Bounds BuildConflictError BuildIncompleteError ChunkReadError CommitConflictError GeoZarrError Grid "
     "GridMismatchError GroomingError Level Levels LimitError MetadataError ParameterError PlanChangedError Pyramid "
     "PyramidLevel SeveralGridsError SourceChangedError StoreError TargetExistsError TileLimits TileMatrix "
-    "TileMatrixSet TileOutsideLimitsError UnknownNameError UnsupportedError Window cf conventions crs documents levels open_pyramid "
-    "store tms"
+    "TileMatrixSet TileOutsideLimitsError UnknownNameError UnsupportedError Window cf conventions crs documents "
+    "levels open_pyramid store tms"
 )
 # One line a package: its name, and the names in its `__all__`, blank separated and sorted.
 PUBLIC = {
     "geozarr": GEOZARR,
     "geozarr.conventions": "multiscales proj registration spatial",
     "pyramids": (
-        "ArraySource Axis Damage DatasetSource IcechunkTarget Mosaic Options Packed Pixels Plan Quirk RasterSource Report "
-        "Slice Source SourceVariable Stack Survey build execute make_plan open_source pack survey"
+        "ArraySource Axis Damage DatasetSource IcechunkTarget Mosaic Options Packed Pixels Plan Quirk RasterSource "
+        "Report Slice Source SourceVariable Stack Survey build execute make_plan open_source pack survey"
     ),
     "conformance": "Depth Finding Report Rule Severity check",
     "conformance.readers": (
