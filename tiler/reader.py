@@ -414,8 +414,10 @@ class PyramidReader(BaseReader):
 
 def _image(block: Block, bands: tuple[Band, ...], target: Grid, crs: RasterioCRS) -> ImageData:
     statistics = [band.variable.statistics for band in bands]
+    # A view of what is cached cannot be written to, as rio-tiler does to rescale an image or to apply a nodata value.
+    values = block.values if block.values.flags.writeable else block.values.copy()
     return ImageData(
-        np.ma.MaskedArray(block.values, mask=~block.mask),
+        np.ma.MaskedArray(values, mask=~block.mask),
         bounds=target.bounds,
         crs=crs,
         band_descriptions=[band.name for band in bands],

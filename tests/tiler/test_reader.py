@@ -66,6 +66,16 @@ def test_larger_tiles_come_from_the_finer_level(stores: dict[str, Any]) -> None:
     assert np.array_equal(image.data[0], stores["count"].array("10", "count"))
 
 
+@pytest.mark.parametrize("name", ["count", "stack"])
+def test_an_image_may_be_changed_and_the_next_one_is_as_stored(stores: dict[str, Any], name: str) -> None:
+    reader = PyramidReader(stores[name].path)
+    before = reader.tile(COL + 1, ROW, 10).array.copy()
+    changed = reader.tile(COL + 1, ROW, 10)
+    changed.rescale(in_range=((0, 1000),) * changed.count)
+    changed.array[...] = 0
+    assert np.array_equal(reader.tile(COL + 1, ROW, 10).data, before.data, equal_nan=True)
+
+
 def test_all_rasters_of_an_axis_or_some(stores: dict[str, Any]) -> None:
     reader, values = PyramidReader(stores["stack"].path), stores["stack"].array("10", "data")[:, :256, 256:]
     assert np.array_equal(reader.tile(COL + 1, ROW, 10, variables="data").data, values, equal_nan=True)
