@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _OUTLINE = 129  # points along each side, and along each edge, that tell the bounds
 _LEAST_POINTS = 3  # control points that an affine polynomial needs
+_ASTRAY = 0.1  # of the raster's extent: polynomials of both directions through real points differ by some pixels
 
 
 class Placement(ABC):
@@ -249,6 +250,9 @@ def _interpolated(
 class ControlPoints(Placement):
     """Points of known position, and GDAL's polynomial through them (`GDALCreateGCPTransformer`, order by their number).
 
+    A polynomial of the second order or more comes back to the same pixels elsewhere, as a parabola does. GDAL has one
+    for each direction, and what the one leads to and the other does not lead back from is such a ghost.
+
     Parameters
     ----------
     shape : tuple of (int, int)
@@ -276,7 +280,7 @@ class ControlPoints(Placement):
         # Of all around the globe, those on the other side of the antimeridian would pull the polynomial apart.
         self._turned = _unwrapped(np.array(self._points)[:, 2], crs)
         try:
-            found = self.positions(self._turned, np.array(self._points)[:, 3])
+            found = self._solved(self._turned, np.array(self._points)[:, 3])
         except Exception as error:  # GDAL's error is of a private class of rasterio
             raise self._unsolvable() from error
         if not np.isfinite(found).all():
@@ -298,7 +302,7 @@ class ControlPoints(Placement):
     def residual(self) -> float:
         """Root of the mean square distance of the points from where the polynomial puts them, in pixels."""
         known = np.array(self._points)
-        cols, rows = self.positions(self._turned, known[:, 3])
+        cols, rows = self._solved(self._turned, known[:, 3])
         return float(np.sqrt(np.mean((cols - known[:, 0]) ** 2 + (rows - known[:, 1]) ** 2)))
 
     @cached_property
@@ -327,6 +331,18 @@ class ControlPoints(Placement):
             half = full_turn(self.crs) / 2
             with np.errstate(invalid="ignore"):
                 x = middle + np.mod(x - middle + half, 2 * half) - half
+        cols, rows = self._solved(x, y)
+        back_x, back_y = self.coordinates(cols, rows)
+        box = self.bounds
+        width, height = box.xmax - box.xmin, box.ymax - box.ymin
+        with np.errstate(invalid="ignore"):
+            is_ghost = (np.abs(back_x - x) > _ASTRAY * width) | (np.abs(back_y - y) > _ASTRAY * height)
+        return np.where(is_ghost, np.nan, cols), np.where(is_ghost, np.nan, rows)
+
+    def _solved(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Columns and rows by the polynomial, ghosts among them."""
         usable = np.isfinite(x) & np.isfinite(y)
         cols, rows = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
         if usable.any():

@@ -148,6 +148,20 @@ def test_control_points_on_a_plane_are_an_affine_transform() -> None:
     assert_allclose(placed.bounds, grid.bounds)
 
 
+def test_a_polynomial_that_comes_back_to_the_same_pixels_elsewhere_makes_no_second_image() -> None:
+    """Columns are a parabola of x, with its vertex at x = -2: each column from 0 to 100 lies at two places."""
+    x, y = np.meshgrid(np.linspace(0, 8, 6), np.linspace(0, 50, 6))
+    points = [((at + 2) ** 2 - 4, 100 - 2 * other, at, other) for at, other in zip(x.ravel(), y.ravel(), strict=True)]
+    placed = ControlPoints((100, 96), points, UTM)
+    assert placed.residual < 1e-6
+    at = np.linspace(0.5, 7.5, 50)
+    cols, rows = placed.positions(at, np.full(50, 20.0))
+    assert_allclose(cols, (at + 2) ** 2 - 4, atol=1e-6)
+    assert_allclose(rows, 60, atol=1e-6)
+    ghosts, _ = placed.positions(-4 - at, np.full(50, 20.0))
+    assert np.isnan(ghosts).all()
+
+
 def test_control_points_across_the_antimeridian_lie_side_by_side() -> None:
     points = [(col, row, (179 + col / 10 + 180) % 360 - 180, row / 10) for col in (0, 10, 20) for row in (0, 5, 10)]
     placed = ControlPoints((10, 20), points, DEGREES)
