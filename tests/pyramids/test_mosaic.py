@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,11 +74,25 @@ def by_gdal(path: Path, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_], ND
     return stored[row, col], inside & mask[row, col], (np.abs(at - np.rint(at)) > 0.02).all(axis=0)
 
 
-def expected_of(
-    paths: list[Path], grid: Grid, overlap: str
-) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+@dataclass(frozen=True)
+class Scene:
+    """A hundred tiles, the grid of their pyramid, and what GDAL makes of each."""
+
+    paths: list[Path]
+    grid: Grid
+    tiles: list[tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]]
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    paths = tiles(tmp_path_factory.mktemp("tiles"), 5, 10)
+    grid = pyramids.make_plan(pyramids.open_source(paths)).levels.finest.grid
+    return Scene(paths, grid, [by_gdal(path, grid) for path in paths])
+
+
+def expected_of(scene: Scene, overlap: str) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
     """Put tiles together in float64, one after the other."""
-    stack, masks, clears = zip(*(by_gdal(path, grid) for path in paths), strict=True)
+    stack, masks, clears = zip(*scene.tiles, strict=True)
     values = np.where(np.stack(masks), np.stack(stack).astype(np.float64), np.nan)
     held = ~np.isnan(values)
     order = values if overlap == "first" else values[::-1]
@@ -94,13 +109,12 @@ def expected_of(
 @pytest.mark.filterwarnings("ignore:All-NaN", "ignore:Mean of empty")
 @pytest.mark.slow
 @pytest.mark.parametrize("overlap", OVERLAPS)
-def test_a_mosaic_of_a_hundred_tiles_in_two_zones_is_what_gdal_makes_of_each(tmp_path: Path, overlap: str) -> None:
-    paths = tiles(tmp_path, 5, 10)
-    assert len(paths) == 100
-    plan, store = builds.build(pyramids.open_source(paths, overlap=overlap), resampling="nearest")
-    grid = plan.levels.finest.grid
+def test_a_mosaic_of_a_hundred_tiles_in_two_zones_is_what_gdal_makes_of_each(hundred: Scene, overlap: str) -> None:
+    assert len(hundred.paths) == 100
+    plan, store = builds.build(pyramids.open_source(hundred.paths, overlap=overlap), resampling="nearest")
+    assert plan.levels.finest.grid == hundred.grid
     found = builds.read(store, f"{plan.levels.finest.asset}/{plan.variables[0].name}")
-    expected, held, clear = expected_of(paths, grid, overlap)
+    expected, held, clear = expected_of(hundred, overlap)
     assert (held & clear).sum() > 50_000
     assert_array_equal((found != -1)[clear], held[clear])
     assert_array_equal(found[held & clear], expected[held & clear])
