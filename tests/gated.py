@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,11 +27,14 @@ class GatedStore:
         Paths that were asked for by GET, in their order.
     gate : Event
         Chunks are sent while it is set.
+    sent : int
+        Bytes of bodies that were sent, about.
     """
 
     folder: Path
     asked: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
 
     @property
     def url(self) -> str:
@@ -61,15 +65,25 @@ class GatedStore:
                 path = store.folder / self.path.lstrip("/")
                 is_there = path.is_file()
                 data = path.read_bytes() if is_there else b""
+                wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if is_there else None
+                whole = len(data)
+                if wanted is not None:
+                    data = data[int(wanted[1]) : int(wanted[2]) + 1 if wanted[2] else whole]
+                status = HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK
                 with suppress(OSError):  # whoever has asked may be gone
-                    self.send_response(HTTPStatus.OK if is_there else HTTPStatus.NOT_FOUND)
+                    self.send_response(status if is_there else HTTPStatus.NOT_FOUND)
                     self.send_header("Content-Length", str(len(data)))
+                    self.send_header("Accept-Ranges", "bytes")
+                    if wanted is not None:
+                        start = int(wanted[1])
+                        self.send_header("Content-Range", f"bytes {start}-{start + len(data) - 1}/{whole}")
                     if is_there:
                         self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
-                        self.send_header("ETag", f'"{path.stat().st_mtime_ns}-{len(data)}"')
+                        self.send_header("ETag", f'"{path.stat().st_mtime_ns}-{whole}"')
                     self.end_headers()
                     if self.command == "GET":
                         self.wfile.write(data)
+                        store.sent += len(data)
 
             def log_message(self, *_: object) -> None:
                 pass

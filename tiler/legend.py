@@ -308,7 +308,9 @@ def ticks(low: float, high: float, *, most: int) -> list[float]:
             if last - first + 1 <= most:
                 # A whole number of tenths is one division away from the nearest float; products add up errors.
                 scale = 10.0**-power
-                return [(factor * index) / scale if power < 0 else index * step for index in range(first, last + 1)]
+                found = [(factor * index) / scale if power < 0 else index * step for index in range(first, last + 1)]
+                if all(before < after for before, after in itertools.pairwise(found)):
+                    return found  # else the steps are finer than floats of that size are
     return []
 
 

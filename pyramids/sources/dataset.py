@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geozarr.errors import SourceChangedError, StoreError, UnsupportedError
+from geozarr.errors import UnsupportedError
+from pyramids.sources import files
 from pyramids.sources.array import ArraySource, Reading
-from pyramids.sources.raster import fingerprint_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyramids.sources.source import Pixels, Slice
 
 _MAGIC = {b"\x89HDF\r\n\x1a\n": "HDF5", b"CDF\x01": "NetCDF3", b"CDF\x02": "NetCDF3", b"CDF\x05": "NetCDF5"}
-_SHOWN = 200  # characters of what a library says of a damaged file
 _HDF5_STARTS = (0, 512, 1024, 2048, 4096)  # bytes that a user block before the file may have
 # What reads each format: xarray's name of it, and the package that it needs.
 _ENGINES = {
@@ -30,8 +29,6 @@ _ENGINES = {
     "NetCDF3": (("scipy", "scipy"), ("netcdf4", "netCDF4")),
     "NetCDF5": (("netcdf4", "netCDF4"),),
 }
-# What xarray and what is below it raise for a file that is damaged, or none of what it seems.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, NotImplementedError)
 
 
 def format_of(path: Path) -> str | None:
@@ -82,14 +79,14 @@ class DatasetSource(ArraySource):
     ) -> None:
         self._path = str(path)
         self._group, self._wanted, self._reading = group, variables, reading
-        self._state = state_of((self._path,))
+        self._state = files.state_of((self._path,))
         called = name or (f"{path}:{group}" if group else str(path))
         super().__init__(
             open_dataset(Path(path), group=group),
             variables=variables,
             reading=reading,
             name=called,
-            fingerprint=fingerprint_of((self._path,), self._state),
+            fingerprint=files.fingerprint_of((self._path,), self._state),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -110,10 +107,7 @@ class DatasetSource(ArraySource):
         try:
             return super().read(window, slices, out)
         finally:
-            now = state_of((self._path,))
-            if now != self._state:
-                before = fingerprint_of((self._path,), self._state)
-                raise SourceChangedError(self._path, before=before, now=fingerprint_of((self._path,), now))
+            files.require_same((self._path,), self._state)
 
 
 def open_dataset(path: Path, *, group: str = "") -> xr.Dataset:
@@ -133,18 +127,13 @@ def open_dataset(path: Path, *, group: str = "") -> xr.Dataset:
     engine = next((engine for engine, package in engines if find_spec(package) is not None), None)
     if engine is None:
         raise UnsupportedError(f"{path}: {known}", f"install {' or '.join(package for _, package in engines)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of attributes that xarray finds strange; what matters is said as a quirk
-            found: xr.Dataset = xr.open_dataset(
-                path,
-                engine=engine,
-                group=group or None,
-                mask_and_scale=False,
-                decode_times=False,
-                decode_coords="all",
-            )
-    except _DAMAGED as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StoreError("open", f"{path}:{group}" if group else str(path), reason=reason[:_SHOWN]) from error
-    return found
+    with files.opening(f"{path}:{group}" if group else str(path)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of attributes that xarray finds strange; what matters is said as a quirk
+        return xr.open_dataset(
+            path,
+            engine=engine,
+            group=group or None,
+            mask_and_scale=False,
+            decode_times=False,
+            decode_coords="all",
+        )

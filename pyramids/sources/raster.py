@@ -5,14 +5,13 @@ Each thread reads through a handle of its own, since GDAL's are not to be shared
 all threads share one handle under a lock, and GDAL's cache is made large enough to keep the block until the last
 window has been read from it.
 
-Size and time of the file are looked at after each read, so that pixels of two states of it never meet in a pyramid.
+Size and time of the file are looked at after each read, so that pixels of two states of it never meet in a pyramid. Of
+a file across a network they are looked at before and after the build.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import re
 import threading
 import warnings
@@ -40,13 +39,13 @@ from geozarr.errors import (
     ChunkReadError,
     MetadataError,
     ParameterError,
-    SourceChangedError,
     StoreError,
     UnsupportedError,
 )
 from geozarr.grid import Grid
 from geozarr.window import Window
 from pyramids.placement import ControlPoints
+from pyramids.sources import files
 from pyramids.sources.quirk import Quirk
 from pyramids.sources.source import (
     Axis,
@@ -167,9 +166,9 @@ class RasterSource:
         self._nodata = nodata
         self._crs = crs
         self._files = (self._path,)
-        before = state_of(self._files)
+        before = files.state_of(self._files)
         self._described = self._describe(bands)
-        self._states = before if len(self._files) == 1 else state_of(self._files)
+        self._states = before if len(self._files) == 1 else files.state_of(self._files)
         _GDAL_CACHE.serve(self, self._described.storage.kept_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -206,7 +205,7 @@ class RasterSource:
     @property
     def fingerprint(self) -> str:
         """Size and time of the file, and of those that a virtual one is made of, as they are now."""
-        return fingerprint_of(self._files, state_of(self._files))
+        return files.fingerprint_of(self._files, files.state_of(self._files))
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -281,24 +280,11 @@ class RasterSource:
                         alpha = dataset.read_masks(self._mask_band, window=target)
         except RasterioError as caught:
             error = caught
-        self._require_same()  # first of all: a file that is being written anew looks damaged
+        files.require_same(self._files, self._states)  # first of all: a file that is being written anew looks damaged
         if error is not None:
             where = f"bands {numbers}, rows {window.row}-{window.row_stop}, columns {window.col}-{window.col_stop}"
             raise ChunkReadError(self._path, where) from error
         return Pixels(values, self._valid(values, alpha, slices), alpha)
-
-    def _require_same(self) -> None:
-        """Refuse to go on with files that are not as they were when they were opened; costs a microsecond or two.
-
-        Raises
-        ------
-        SourceChangedError
-            If one of them differs in size or time, or is gone.
-        """
-        now = state_of(self._files)
-        if now != self._states:
-            before = fingerprint_of(self._files, self._states)
-            raise SourceChangedError(self._path, before=before, now=fingerprint_of(self._files, now))
 
     def _valid(
         self, values: NDArray[Any], alpha: NDArray[np.uint8] | None, slices: Sequence[Slice]
@@ -337,12 +323,18 @@ class RasterSource:
         try:
             try:
                 # GDAL shows a single strip row by row, and decodes from the top again for each row above the last.
-                with rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO"):
+                with rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO", **self._unlisted):
                     return rasterio.open(self._path)
             except RasterioError:  # a strip above 2 GiB can be had in no other way
-                return rasterio.open(self._path)
+                with rasterio.Env(**self._unlisted):
+                    return rasterio.open(self._path)
         except RasterioError as error:
             raise StoreError("open", self._path) from error
+
+    @property
+    def _unlisted(self) -> dict[str, str]:
+        """Keep GDAL from listing the folder of a remote file, which servers are slow to do, or refuse."""
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if "://" in self._path else {}
 
     def _describe(self, layout: str) -> _Description:
         with _WARNINGS, warnings.catch_warnings(), rasterio.Env():
@@ -606,27 +598,3 @@ def _as_axis(variables: tuple[SourceVariable, ...], bands: list[int], path: str)
     return SourceVariable(
         AXIS_VARIABLE, first.dtype, first.nodata, (axis,), attributes, any(v.is_categorical for v in variables)
     )
-
-
-def state_of(files: Sequence[str]) -> tuple[tuple[int, int] | None, ...]:
-    """Size and time of files; None for one that is virtual or remote: named, but not watched."""
-    found: list[tuple[int, int] | None] = []
-    for name in files:
-        try:
-            status = os.stat(name)  # noqa: PTH116 - a plain string: this is called with each read
-        except (OSError, ValueError):
-            found.append(None)
-        else:
-            found.append((status.st_size, status.st_mtime_ns))
-    return tuple(found)
-
-
-def fingerprint_of(files: Sequence[str], states: Sequence[tuple[int, int] | None]) -> str:
-    """Name, size and time of a file; a hash of those of all files where there are several."""
-    texts = [
-        name if state is None else f"{Path(name).name} {state[0]} {state[1]}"
-        for name, state in zip(files, states, strict=True)
-    ]
-    if len(texts) == 1:
-        return texts[0]
-    return f"{Path(files[0]).name} and {len(files) - 1} more {hashlib.sha256(repr(texts).encode()).hexdigest()[:16]}"

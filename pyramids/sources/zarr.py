@@ -28,11 +28,10 @@ from geozarr.errors import (
     GeoZarrError,
     LimitError,
     MetadataError,
-    StoreError,
     UnsupportedError,
 )
 from geozarr.store import decode_document, join
-from pyramids.sources import references
+from pyramids.sources import files, references
 from pyramids.sources.array import ArraySource, Reading
 from pyramids.sources.quirk import Quirk
 from pyramids.sources.source import Pixels, largest_block, valid_where
@@ -269,27 +268,23 @@ def _opened(store: store_module.Store, folder: str, group: str, where: str) -> t
     from pyramids.sources.zarr_store import ReadableStore  # noqa: PLC0415 - imports zarr, which takes as long
 
     readable = ReadableStore(store, folder)
-    try:
-        with warnings.catch_warnings():
-            # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.
-            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
-            warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
-            for consolidated in (None, False):
-                # With "all" the grid mapping becomes a coordinate.
-                found: xr.Dataset = xr.open_zarr(
-                    readable,
-                    group=group or None,
-                    chunks=None,
-                    mask_and_scale=False,
-                    decode_times=False,
-                    decode_coords="all",
-                    consolidated=consolidated,
-                )
-                if found.variables:
-                    break  # else the consolidated metadata may lack what is there
-    except _DAMAGED as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StoreError("open", where, reason=reason[:_SHOWN]) from error
+    with files.opening(where), warnings.catch_warnings():
+        # Stores without consolidated metadata are read as well; that it takes longer is no news to the user.
+        warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated", RuntimeWarning)
+        warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
+        for consolidated in (None, False):
+            # With "all" the grid mapping becomes a coordinate.
+            found: xr.Dataset = xr.open_zarr(
+                readable,
+                group=group or None,
+                chunks=None,
+                mask_and_scale=False,
+                decode_times=False,
+                decode_coords="all",
+                consolidated=consolidated,
+            )
+            if found.variables:
+                break  # else the consolidated metadata may lack what is there
     return found, tuple(readable.quirks)
 
 
@@ -303,9 +298,6 @@ class Found(NamedTuple):
 
 _ROOTS = (documents.DOCUMENT, ".zgroup", ".zarray", ".zmetadata")
 _MOST_LEVELS = 40  # of a pyramid that are looked at for the finest
-_SHOWN = 200  # characters of what a library says of a damaged document
-# What a damaged document leads to, in zarr-python and in xarray.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, NotImplementedError)
 
 
 def _levels(attributes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -165,7 +165,8 @@ def test_integers_without_a_value_for_missing_ones_have_a_mask(tmp_path: Path) -
     paths = tiles(tmp_path, 1, 2, dtype="uint8", nodata=None)
     plan, store = builds.build(pyramids.open_source(paths), resampling="nearest")
     assert plan.has_alpha
-    _, held, clear = expected_of(paths, plan.levels.finest.grid, "first")
+    grid = plan.levels.finest.grid
+    _, held, clear = expected_of(Scene(paths, grid, [by_gdal(path, grid) for path in paths]), "first")
     alpha = builds.read(store, f"{plan.levels.finest.asset}/alpha")
     assert_array_equal((alpha == 255)[clear], held[clear])
     assert not check(store, depth="pixels").findings

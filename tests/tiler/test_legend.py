@@ -272,6 +272,14 @@ def test_any_text_and_range_are_drawn(title: str, units: str, low: float, width:
     assert drawn(Classes((Entry(1, (1, 2, 3, 4), units),), title)).shape[1] <= 1024
 
 
+@pytest.mark.parametrize(("low", "span"), [(2.0**49, 0.7), (2.0**52, 3.0), (-1e16, 16.0), (1e300, 1e285)])
+def test_ticks_of_ranges_at_the_end_of_what_floats_tell_apart_differ(low: float, span: float) -> None:
+    found = legend.ticks(low, low + span, 8)
+    assert found == sorted(set(found))
+    assert len(set(legend.tick_labels(found))) == len(found)
+    assert drawn(Ramp(VIRIDIS, low, low + span, "m", "t")).shape[2] == 4
+
+
 @pytest.mark.parametrize(("width", "height"), [(31, None), (1025, None), (None, 31), (None, 10**9), (-1, None), (0, 0)])
 def test_other_sizes_are_refused(width: int | None, height: int | None) -> None:
     with pytest.raises(ParameterError) as caught:
