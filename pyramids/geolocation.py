@@ -32,6 +32,9 @@ RADIUS = 6_371_008.8  # metres: mean radius of the Earth (IUGG), to state distan
 _SHARE = 0.999  # of the distances between neighbours that are no longer than the limit
 _MOST_SIDE = 4.0  # limits that a side of a quadrilateral may have: more is a gap between two parts of a swath
 _STEPS = 12  # of Newton's method
+_ROWS = 256  # that are worked on at a time
+# Bytes: two coordinates, a vector, at most a key, a start and a member, and one more for while these are being made.
+_PIXEL = 2 * 8 + 3 * 8 + 3 * 8 + 8
 _EDGE = 0.5  # pixels that the outermost pixels reach beyond their centres
 
 
@@ -86,6 +89,11 @@ class Geolocation(Placement):
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._longitudes, self._latitudes, self.crs, self._given)
 
+    @property
+    def resident_bytes(self) -> int:
+        """Longitudes, latitudes, vectors, and the table of cubes."""
+        return self.height * self.width * _PIXEL
+
     @cached_property
     def _vectors(self) -> NDArray[np.float64]:
         """Unit vectors of the centres, shape (row, col, 3)."""
@@ -96,15 +104,16 @@ class Geolocation(Placement):
         """Metres from the nearest pixel centre beyond which there is no position."""
         if self._given is not None:
             return self._given
-        vectors = self._vectors
-        lengths = np.concatenate(
-            [
-                np.linalg.norm(vectors[1:] - vectors[:-1], axis=2).ravel(),
-                np.linalg.norm(vectors[:, 1:] - vectors[:, :-1], axis=2).ravel(),
-            ]
-        )
-        usable = lengths[np.isfinite(lengths)]
-        return float(np.quantile(usable, _SHARE)) * RADIUS if usable.size else math.nan
+        lengths = np.empty(2 * self.height * self.width - self.height - self.width)
+        done = 0
+        for start in range(0, self.height, _ROWS):  # all at once would take four times the memory
+            part = self._vectors[start : start + _ROWS + 1]
+            for steps in (part[1:] - part[:-1], part[:_ROWS, 1:] - part[:_ROWS, :-1]):
+                found = np.linalg.norm(steps, axis=2).ravel()
+                found = found[np.isfinite(found)]
+                lengths[done : done + found.size] = found
+                done += found.size
+        return float(np.quantile(lengths[:done], _SHARE, overwrite_input=True)) * RADIUS if done else math.nan
 
     @cached_property
     def _cubes(self) -> _Cubes:
@@ -161,8 +170,12 @@ def _to_vectors(longitudes: NDArray[np.float64], latitudes: NDArray[np.float64],
     unit = math.tau / turn
     along, up = np.asarray(longitudes, np.float64) * unit, np.asarray(latitudes, np.float64) * unit
     with np.errstate(invalid="ignore"):
-        found = np.stack((np.cos(up) * np.cos(along), np.cos(up) * np.sin(along), np.sin(up)), axis=-1)
-    found[~np.isfinite(found).all(axis=-1)] = np.nan
+        found = np.empty((*along.shape, 3))
+        np.cos(up, out=found[..., 0])
+        np.multiply(found[..., 0], np.sin(along), out=found[..., 1])
+        found[..., 0] *= np.cos(along)
+        np.sin(up, out=found[..., 2])
+        found[~np.isfinite(along + up)] = np.nan
     return found
 
 
@@ -187,18 +200,24 @@ class _Cubes(NamedTuple):
     def of(cls, points: NDArray[np.float64], side: float) -> _Cubes:
         """Sort points on the unit sphere, those that are NaN left out."""
         known = np.flatnonzero(np.isfinite(points[:, 0]))
-        keys = _keys(points[known], side)
+        keys = _keys(points if known.size == len(points) else points[known], side)
         order = np.argsort(keys, kind="stable")
-        found, starts = np.unique(keys[order], return_index=True)
-        return cls(found, np.append(starts, known.size).astype(np.int64), known[order].astype(np.int64))
+        keys = keys[order]
+        members = known[order].astype(np.int64)
+        del known, order  # all of these are as large as the points
+        begins = np.flatnonzero(np.diff(keys)) + 1
+        starts = np.concatenate([[0], begins, [members.size]]) if members.size else np.zeros(1, np.int64)
+        return cls(keys[starts[:-1]], starts.astype(np.int64), members)
 
 
 _AXIS = 2**21  # cubes along an axis, at most: three axes fill the 63 bits of a key
 
 
 def _keys(points: NDArray[np.float64], side: float) -> NDArray[np.int64]:
-    places = np.floor((points + 1.0) / max(side, 4.0 / _AXIS)).astype(np.int64) + 1
-    found: NDArray[np.int64] = (places[:, 0] * _AXIS + places[:, 1]) * _AXIS + places[:, 2]
+    found = np.zeros(points.shape[0], np.int64)
+    for axis in range(3):
+        found *= _AXIS
+        found += np.floor((points[:, axis] + 1.0) / max(side, 4.0 / _AXIS)).astype(np.int64) + 1
     return found
 
 

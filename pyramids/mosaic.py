@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geozarr.errors import MetadataError, ParameterError
-from pyramids import footprint, warp
+from pyramids import footprint, placement, warp
 from pyramids.control import Mapping
 from pyramids.fold_cells import off_integer
 from pyramids.sources.source import Pixels
@@ -159,8 +159,9 @@ class PlacedMosaic:
 
     @property
     def resident_bytes(self) -> int:
-        """What sources keep themselves."""
-        return sum(source.resident_bytes for source in self._mosaic.sources)
+        """What sources keep themselves, and what places their pixels."""
+        sources = self._mosaic.sources
+        return sum(source.resident_bytes + placement.resident_bytes(source.grid) for source in sources)
 
     def coverage(self) -> NDArray[np.bool_]:
         """Tell which blocks any source can reach."""

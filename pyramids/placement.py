@@ -104,6 +104,11 @@ class Placement(ABC):
         return 0.0, 0.0
 
     @property
+    def resident_bytes(self) -> int:
+        """Bytes that it keeps in memory, where these are worth counting."""
+        return 0
+
+    @property
     def has_axes(self) -> bool:
         """True where x depends on the column alone, and y on the row."""
         return False
@@ -131,6 +136,11 @@ class Placement(ABC):
 
 
 AnyGrid: TypeAlias = Grid | Placement
+
+
+def resident_bytes(grid: AnyGrid) -> int:
+    """Bytes that a grid, or what else places pixels, keeps in memory."""
+    return grid.resident_bytes if isinstance(grid, Placement) else 0
 
 
 class Rectilinear(Placement):
@@ -378,7 +388,7 @@ def digest(*arrays: NDArray[Any]) -> str:
     found = hashlib.sha256()
     for array in arrays:
         found.update(repr((array.shape, array.dtype.str)).encode())
-        found.update(np.ascontiguousarray(array).tobytes())
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()[:32]
 
 

@@ -19,7 +19,7 @@ from geozarr.conventions import multiscales
 from geozarr.documents import ZARR_FORMATS
 from geozarr.errors import GroomingError, MetadataError, ParameterError, UnsupportedError
 from geozarr.grid import Bounds, Grid
-from pyramids import chunking, fold, footprint, shards, warp
+from pyramids import chunking, fold, footprint, placement, shards, warp
 from pyramids.mosaic import Mosaic
 from pyramids.plan import ALPHA, Plan, PlannedSource, PlannedVariable, alphas_of, coarsened
 from pyramids.sources import blocks, damaged, turned
@@ -176,7 +176,7 @@ def make_plan(source: Source | Mosaic | Stack, options: Options | None = None) -
         source=source.grid.shape,
         cell=blocks.cell_shape(source),
         ratio=min(2.0, ratio or 1.0),
-        resident=source.resident_bytes,
+        resident=source.resident_bytes + placement.resident_bytes(source.grid),
         processes=options.processes,
         first=max(variable.first for variable in variables),
     )

@@ -162,7 +162,7 @@ def _centres(
         raise MetadataError(node, name, found=variable.size, expected=f"at most {_MOST_SIZE} coordinates")
     if variable.dtype.kind not in "iuf":
         raise MetadataError(node, name, found=f"values of type {variable.dtype}", expected="numbers")
-    values = _unpacked(variable)
+    values = _unpacked(variable, variable.values)
     if variable.attrs.get("scale_factor") is not None or variable.attrs.get("add_offset") is not None:
         found = f"scale_factor {variable.attrs.get('scale_factor')}, add_offset {variable.attrs.get('add_offset')}"
         quirks.append(Quirk("coordinates-packed", f"{node} {name}", found, "unpacked"))
@@ -172,8 +172,8 @@ def _centres(
     return _Centres(values * factor, factor)
 
 
-def _unpacked(variable: xr.DataArray) -> NDArray[np.float64]:
-    values = np.asarray(variable.values, np.float64)
+def _unpacked(variable: xr.DataArray, raw: NDArray[Any]) -> NDArray[np.float64]:
+    values = np.asarray(raw, np.float64)
     for key, apply in (("scale_factor", np.multiply), ("add_offset", np.add)):
         found = numbers(variable, key) if key in variable.attrs else []
         if found:
@@ -183,11 +183,11 @@ def _unpacked(variable: xr.DataArray) -> NDArray[np.float64]:
 
 def _masked(variable: xr.DataArray) -> NDArray[np.float64]:
     """Values of a 2-D coordinate, NaN where they are missing; axes of length one are left out."""
-    raw = np.asarray(variable.values)
-    values = _unpacked(variable)
+    raw = variable.variable[...].values  # of the variable itself xarray would keep them for good
+    values = _unpacked(variable, raw)
     for key in ("_FillValue", "missing_value"):
         for missing in numbers(variable, key) if key in variable.attrs else []:
-            values[raw == missing] = np.nan
+            values = np.where(raw == missing, np.nan, values)  # never in place: they may be the user's
     return values.reshape([size for size in values.shape if size > 1] or [1, 1])
 
 

@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 import builds
 import pyramids
 from geozarr import crs
-from geozarr.errors import MetadataError
+from geozarr.errors import LimitError, MetadataError
 from pyramids.geolocation import RADIUS, Geolocation
 
 if TYPE_CHECKING:
@@ -212,3 +212,39 @@ def test_b19_b20_a_pyramid_of_a_swath_holds_the_field_without_hole_or_star(name:
     # Bilinear interpolation is off by an eighth of the second difference between pixels, here of (cell / radius)^2.
     bound = 300 * (swath.cell / RADIUS) ** 2
     assert np.abs(found[within] - field(*at)[within]).max() < bound + 2e-3 * 300 * swath.cell / RADIUS
+
+
+def swath(side: int) -> xr.Dataset:
+    """A lat/lon pair a pixel, the first of which is missing."""
+    row, col = np.mgrid[:side, :side].astype("f8")
+    longitudes, latitudes = 10 + 0.01 * col + 0.002 * row, 45 - 0.008 * row
+    longitudes[0, 0] = latitudes[0, 0] = -999.0
+    stated = {"_FillValue": -999.0}
+    return xr.Dataset(
+        {"v": (("row", "col"), (row + col).astype("f4"), {"coordinates": "lon lat"})},
+        coords={
+            "lon": (("row", "col"), longitudes, {"standard_name": "longitude", "units": "degrees_east", **stated}),
+            "lat": (("row", "col"), latitudes, {"standard_name": "latitude", "units": "degrees_north", **stated}),
+        },
+    )
+
+
+def test_coordinates_of_the_user_are_left_as_they_are() -> None:
+    given = swath(40)
+    before = given.copy(deep=True)
+    builds.build(given, crs="OGC:CRS84")
+    xr.testing.assert_identical(given, before)
+
+
+def test_b10_what_places_pixels_counts_as_memory() -> None:
+    """A longitude, a latitude, a vector and a place in the table for each pixel, in each of the processes."""
+    size = 600**2
+    one = pyramids.open_source(swath(600), crs="OGC:CRS84")
+    several = pyramids.open_source([swath(600)], crs="OGC:CRS84")
+    assert one.grid.resident_bytes >= 64 * size
+    bare = builds.plan_for(pyramids.open_source(builds.data_array(np.zeros((600, 600), "f4"), cell=(800, -800))))
+    for source in (one, several):
+        plan = builds.plan_for(source)
+        assert plan.peak - bare.peak > 0.9 * 64 * size
+    with pytest.raises(LimitError, match="memory"):
+        builds.plan_for(one, memory=bare.peak - bare.cache)

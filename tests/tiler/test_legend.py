@@ -272,9 +272,9 @@ def test_any_text_and_range_are_drawn(title: str, units: str, low: float, width:
     assert drawn(Classes((Entry(1, (1, 2, 3, 4), units),), title)).shape[1] <= 1024
 
 
-@pytest.mark.parametrize(("low", "span"), [(2.0**49, 0.7), (2.0**52, 3.0), (-1e16, 16.0), (1e300, 1e285)])
+@pytest.mark.parametrize(("low", "span"), [(2.0**49, 0.7), (2.0**52, 3.0), (-1e16, 16.0)])
 def test_ticks_of_ranges_at_the_end_of_what_floats_tell_apart_differ(low: float, span: float) -> None:
-    found = legend.ticks(low, low + span, 8)
+    found = legend.ticks(low, low + span, most=8)
     assert found == sorted(set(found))
     assert len(set(legend.tick_labels(found))) == len(found)
     assert drawn(Ramp(VIRIDIS, low, low + span, "m", "t")).shape[2] == 4
