@@ -30,11 +30,13 @@ def test_a_variable_may_begin_at_a_coarser_level(stores) -> None:
     assert [(found.node, found.severity) for found in last.findings] == [("/8/dem", Severity.INFO)]
 
 
-@pytest.mark.parametrize("path", ["9/dem", "8/dem"])
-def test_a_variable_that_ends_or_has_a_gap_is_an_error(stores, path: str) -> None:
-    report = check(stores["tms"].edited(without(path)))
+@pytest.mark.parametrize(
+    ("paths", "node"), [(["9/dem"], "/9"), (["8/dem"], "/8"), (["10/dem", "8/dem"], "/9")], ids=["gap", "end", "island"]
+)
+def test_a_variable_that_ends_or_has_a_gap_is_an_error(stores, paths: list[str], node: str) -> None:
+    report = check(stores["tms"].edited(without(*paths)))
     assert [(found.rule, found.node, found.severity) for found in report.findings if found.rule == "XC-10"] == [
-        ("XC-10", f"/{path.partition('/')[0]}", Severity.ERROR)
+        ("XC-10", node, Severity.ERROR)
     ]
 
 

@@ -24,7 +24,7 @@ import geozarr
 import pyramids
 from builds import FakeSource
 from conformance import Severity, check
-from geozarr import Window
+from geozarr import Window, manifest
 from geozarr.errors import MetadataError, ParameterError, StoreError, UnsupportedError
 from pyramids import Axis, Options, Slice, plan
 from pyramids.cli import main
@@ -144,6 +144,26 @@ def test_integers_without_nodata_have_an_alpha_for_each_footprint() -> None:
     assert_no_fault(store, {"b05", "b01", "alpha_b05", "alpha_b01"})
 
 
+def test_the_first_level_of_a_variable_states_its_statistics_and_no_aggregation() -> None:
+    built, store = builds.build(sources())
+    for variable, (number, level) in itertools.product(built.variables, enumerate(built.levels.levels)):
+        if number >= variable.first:
+            stated = builds.attributes(store, f"{level.asset}/{variable.name}")
+            assert ("statistics" in stated) == ("actual_range" in stated) == (number == variable.first)
+            assert stated.get("cell_methods") == ("area: mean" if number > variable.first else None)
+
+
+def test_the_manifest_lists_the_arrays_that_there_are() -> None:
+    _, store = builds.build(sources())
+    reference = manifest.reference_of(builds.attributes(store))
+    assert reference is not None
+    known = manifest.Manifest(geozarr.store.open_store(store), reference)
+    stored = {key.rpartition("/c/")[0] for key in builds.objects(store) if "/c/" in key}
+    assert {path for path in known.arrays if path.rpartition("/")[2] in BANDS} == {
+        path for path in stored if path.rpartition("/")[2] in BANDS
+    }
+
+
 def test_files_that_lie_on_one_grid_share_an_alpha_and_those_with_a_mask_have_their_own(tmp_path: Path) -> None:
     paths = files(tmp_path, nodata=None)
     shared = pyramids.make_plan(pyramids.open_source({"b02": paths["b02"], "b03": paths["b03"]}))
@@ -154,7 +174,9 @@ def test_files_that_lie_on_one_grid_share_an_alpha_and_those_with_a_mask_have_th
     built, store = builds.build([pyramids.open_source({"b02": paths["b02"]}).sources[0], masked])
     assert [variable.alpha for variable in built.data_variables] == ["alpha", "alpha_m"]
     finest = built.levels.assets[0]
-    assert builds.validity(store, finest, "m").sum() < builds.validity(store, finest, "b1").sum()
+    _, alone = builds.build([masked], min_zoom=built.levels.assets[-1])
+    assert_array_equal(builds.validity(store, finest, "m"), builds.validity(alone, finest, "m"))
+    assert 0 < builds.validity(store, finest, "m").sum() < builds.validity(store, finest, "b1").sum()
 
 
 def test_names_are_given_to_files(tmp_path: Path) -> None:
