@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geozarr import CRS
+    from geozarr import CRS, Levels
     from geozarr.tms import TileMatrix
     from tiler.block import Block
     from tiler.dimensions import Dimension
@@ -78,17 +78,18 @@ def info(pyramid: Pyramid, known: Sequence[Dimension] = (), *, name: str, tms_id
             {"id": level.name, "shape": list(level.grid.shape), "cellSize": list(level.grid.cell_size)}
             for level in levels.levels
         ],
-        "variables": [_variable(variable, by_place) for variable in pyramid.data_variables],
+        "variables": [_variable(variable, pyramid.levels, by_place) for variable in pyramid.data_variables],
         "picture": [band.name for band in pyramid.bands(())],
     }
 
 
-def _variable(variable: Variable, by_place: dict[tuple[str, int], Dimension]) -> dict[str, Any]:
+def _variable(variable: Variable, levels: Levels, by_place: dict[tuple[str, int], Dimension]) -> dict[str, Any]:
     statistics = variable.statistics
     leading = (by_place.get(place) or dimensions_module.index(*place) for place in variable.leading)
     return {
         "name": variable.name,
         "dtype": variable.dtype.name,
+        "levels": [level.name for index, level in enumerate(levels.levels) if index in variable.available],
         "dimensions": [
             {**_dimension(item), "first": item.label(0), "last": item.label(item.size - 1)} for item in leading
         ],

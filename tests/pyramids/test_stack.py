@@ -31,6 +31,7 @@ from pyramids.cli import main
 from pyramids.mosaic import Mosaic
 from pyramids.planner import _first_levels
 from pyramids.stack import PlacedStack, Stack
+from tiler import describe
 from tiler.reader import PyramidReader
 
 if TYPE_CHECKING:
@@ -395,6 +396,8 @@ def test_bands_of_several_resolutions_are_served_together(tmp_path: Path) -> Non
         for coarse, off in ((1, 20), (2, 60)):
             assert np.nanmax(np.abs(values[coarse] - values[0])) < off * 1.5
         centre = reader.info().bounds
+        described = describe.info(reader.pyramid, name="s", tms_id="WebMercatorQuad")
+        assert {item["name"]: item["levels"][0] for item in described["variables"]} == first_levels(built)
         point = reader.point((centre[0] + centre[2]) / 2 * 0 + 3.02, 45.13, variables=["b02", "b01"])
         assert np.abs(float(point.array[0]) - float(point.array[1])) < 60
 
