@@ -36,7 +36,24 @@ _BLOCK = 256  # pixels along a side of what `coverage` speaks of
 _MOST = 2**24  # pixels of one source that are read at once
 
 
-class Mosaic:
+class Several:
+    """Several sources under one name."""
+
+    sources: tuple[Source, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the first, and how many more."""
+        first = self.sources[0].name
+        return first if len(self.sources) == 1 else f"{first} and {len(self.sources) - 1} more"
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed of any."""
+        return tuple(dict.fromkeys(quirk for source in self.sources for quirk in source.quirks))
+
+
+class Mosaic(Several):
     """Sources whose place is not decided yet.
 
     Parameters
@@ -65,17 +82,6 @@ class Mosaic:
         for other in self.sources[1:]:
             _require_alike(first, other)
 
-    @property
-    def name(self) -> str:
-        """Name of the first, and how many more."""
-        first = self.sources[0].name
-        return first if len(self.sources) == 1 else f"{first} and {len(self.sources) - 1} more"
-
-    @property
-    def quirks(self) -> tuple[Quirk, ...]:
-        """What was groomed of any."""
-        return tuple(dict.fromkeys(quirk for source in self.sources for quirk in source.quirks))
-
     def on(self, grid: Grid, methods: Sequence[Sequence[str]]) -> PlacedMosaic:
         """Place it.
 
@@ -89,7 +95,48 @@ class Mosaic:
         return PlacedMosaic(self, grid, tuple(tuple(of_source) for of_source in methods))
 
 
-class PlacedMosaic:
+class Placed:
+    """What stands on the grid of a finest level already: what all such sources say of themselves.
+
+    Parameters
+    ----------
+    several : Mosaic or Stack
+        What was placed.
+    grid : Grid
+        The finest level.
+    """
+
+    def __init__(self, several: Several, grid: Grid) -> None:
+        self._several = several
+        self._grid = grid
+
+    @property
+    def name(self) -> str:
+        """Name of the first source, and how many more."""
+        return self._several.name
+
+    @property
+    def grid(self) -> Grid:
+        """The finest level."""
+        return self._grid
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed of any."""
+        return self._several.quirks
+
+    @property
+    def has_alpha(self) -> bool:
+        """False: masks of sources go into the validity of pixels."""
+        return False
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Blocks that `coverage` speaks of."""
+        return _BLOCK, _BLOCK
+
+
+class PlacedMosaic(Placed):
     """A mosaic on the grid of a finest level.
 
     Parameters
@@ -103,8 +150,8 @@ class PlacedMosaic:
     """
 
     def __init__(self, mosaic: Mosaic, grid: Grid, methods: tuple[tuple[str, ...], ...]) -> None:
+        super().__init__(mosaic, grid)
         self._mosaic = mosaic
-        self._grid = grid
         self._methods = methods
         self._mappings = tuple(Mapping(grid, source.grid) for source in mosaic.sources)
         self._windows = tuple(self._window_of(source) for source in mosaic.sources)
@@ -117,21 +164,6 @@ class PlacedMosaic:
         box = footprint.extent(source.grid, self._grid.crs, self._grid.bounds)
         return self._grid.window_of(box).intersect(self._grid.window)
 
-    @property
-    def name(self) -> str:
-        """Name of the first, and how many more."""
-        return self._mosaic.name
-
-    @property
-    def grid(self) -> Grid:
-        """The finest level."""
-        return self._grid
-
-    @property
-    def quirks(self) -> tuple[Quirk, ...]:
-        """What was groomed of any."""
-        return self._mosaic.quirks
-
     @cached_property
     def variables(self) -> tuple[SourceVariable, ...]:
         """Those of the first, with the first missing value that any has; integers without one need a mask."""
@@ -141,21 +173,11 @@ class PlacedMosaic:
             for nodata in [_first([source.variables[index].nodata for source in self._mosaic.sources])]
         )
 
-    @property
-    def has_alpha(self) -> bool:
-        """False: masks of sources go into the validity of pixels."""
-        return False
-
     @cached_property
     def fingerprint(self) -> str:
         """A hash of those of all sources, of the rule and the methods."""
         parts = (self._mosaic.overlap, self._methods, [source.fingerprint for source in self._mosaic.sources])
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-    @property
-    def block_shape(self) -> tuple[int, int]:
-        """Blocks that `coverage` speaks of."""
-        return _BLOCK, _BLOCK
 
     @property
     def resident_bytes(self) -> int:

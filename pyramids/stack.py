@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geozarr.errors import MetadataError, ParameterError
-from pyramids.mosaic import Mosaic
+from pyramids.mosaic import Mosaic, Placed, Several
 from pyramids.sources.source import Pixels, Slice
 
 if TYPE_CHECKING:
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from geozarr.window import Window
     from pyramids.mosaic import PlacedMosaic
     from pyramids.plan import Plan
-    from pyramids.sources.quirk import Quirk
     from pyramids.sources.source import Source, SourceVariable
 
 
-class Stack:
+class Stack(Several):
     """Mosaics of different variables, whose place is not decided yet.
 
     Parameters
@@ -54,6 +53,7 @@ class Stack:
         if not parts:
             raise ParameterError("sources", found="none", expected="at least one")
         self.parts = tuple(parts)
+        self.sources = tuple(source for part in self.parts for source in part.sources)
         self.names = tuple(names or [None] * len(self.parts))
         self.variables = tuple(
             variable
@@ -76,22 +76,6 @@ class Stack:
             for number, part in enumerate(self.parts)
             for index in range(len(part.sources[0].variables))
         )
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """Those of all parts."""
-        return tuple(source for part in self.parts for source in part.sources)
-
-    @property
-    def name(self) -> str:
-        """Name of the first source, and how many more."""
-        first = self.sources[0].name
-        return first if len(self.sources) == 1 else f"{first} and {len(self.sources) - 1} more"
-
-    @property
-    def quirks(self) -> tuple[Quirk, ...]:
-        """What was groomed of any."""
-        return tuple(dict.fromkeys(quirk for part in self.parts for quirk in part.quirks))
 
     def on(self, levels: Levels, methods: Sequence[Sequence[str]], firsts: Sequence[int]) -> PlacedStack:
         """Place it.
@@ -116,7 +100,7 @@ class Stack:
         return self.on(plan.levels, plan.source.methods, list(begins.values()))
 
 
-class PlacedStack:
+class PlacedStack(Placed):
     """A stack on the grids of levels.
 
     Parameters
@@ -132,7 +116,8 @@ class PlacedStack:
     """
 
     def __init__(self, stack: Stack, grid: Grid, grids: tuple[Grid, ...], methods: tuple[tuple[str, ...], ...]) -> None:
-        self._stack, self._grid, self._grids, self._methods = stack, grid, grids, methods
+        super().__init__(stack, grid)
+        self._stack, self._grids, self._methods = stack, grids, methods
         rest = iter(methods)
         self._parts: tuple[PlacedMosaic, ...] = tuple(
             part.on(level, [next(rest) for _ in part.sources]) for part, level in zip(stack.parts, grids, strict=True)
@@ -141,21 +126,6 @@ class PlacedStack:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PlacedStack, (self._stack, self._grid, self._grids, self._methods)
-
-    @property
-    def name(self) -> str:
-        """Name of the first source, and how many more."""
-        return self._stack.name
-
-    @property
-    def grid(self) -> Grid:
-        """The finest level."""
-        return self._grid
-
-    @property
-    def quirks(self) -> tuple[Quirk, ...]:
-        """What was groomed of any."""
-        return self._stack.quirks
 
     @cached_property
     def variables(self) -> tuple[SourceVariable, ...]:
@@ -166,11 +136,6 @@ class PlacedStack:
             for variable in _named(part.variables, name, part.name)
         )
 
-    @property
-    def has_alpha(self) -> bool:
-        """False: masks of sources go into the validity of pixels."""
-        return False
-
     @cached_property
     def fingerprint(self) -> str:
         """A hash of those of all parts, of their names and of where they begin."""
@@ -179,11 +144,6 @@ class PlacedStack:
             for name, level, part in zip(self._stack.names, self._grids, self._parts, strict=True)
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-    @property
-    def block_shape(self) -> tuple[int, int]:
-        """That of its parts."""
-        return self._parts[0].block_shape
 
     @property
     def resident_bytes(self) -> int:
