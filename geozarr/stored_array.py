@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geozarr import cf, documents
-from geozarr.codecs import Storage, read_storage
+from geozarr.codecs import MAX_CHUNK, Storage, read_storage
 from geozarr.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,14 @@ class StoredArray:
         return f"{self.path}/{key}" if self.path else key
 
 
-def read_stored_array(document: dict[str, Any], path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
+def read_stored_array(
+    document: dict[str, Any],
+    path: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    max_chunk: int = MAX_CHUNK,
+) -> StoredArray:
     """Read how an array is stored.
 
     Parameters
@@ -63,6 +70,8 @@ def read_stored_array(document: dict[str, Any], path: str, shape: tuple[int, ...
         What the document says of its cells.
     dtype : numpy.dtype
         What the document says of its values.
+    max_chunk : int
+        Largest size of one chunk, decoded, in bytes.
 
     Raises
     ------
@@ -75,7 +84,9 @@ def read_stored_array(document: dict[str, Any], path: str, shape: tuple[int, ...
     """
     node = f"/{path}"
     object_shape = documents.object_shape_of(document, rank=len(shape), node=node)
-    storage = read_storage(document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node)
+    storage = read_storage(
+        document.get("codecs"), dtype=dtype, object_shape=object_shape, node=node, max_chunk=max_chunk
+    )
     if document.get("storage_transformers"):
         raise UnsupportedError(f"storage transformers of {node}", "chunks are stored as their codecs wrote them")
     keys = documents.key_encoding_of(document, node=node)

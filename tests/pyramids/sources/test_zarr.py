@@ -27,7 +27,7 @@ import pyramids
 from builds import data_array, scene
 from geozarr import ChunkReadError, LimitError, Window, codecs
 from pyramids import Slice
-from pyramids.sources import ZarrSource, open_zarr
+from pyramids.sources import ZarrSource, open_zarr, zarr_chunks
 from pyramids.sources import zarr as zarr_source
 
 if TYPE_CHECKING:
@@ -177,9 +177,9 @@ def test_what_this_module_does_not_know_is_left_to_xarray(tmp_path: Path, change
     variable = open_zarr(path).variables[0]
     document = path / "v" / "zarr.json"
     document.write_text(json.dumps(json.loads(document.read_text()) | change))
-    assert zarr_source._stored_array(path, variable, SHAPE) is None
+    assert zarr_chunks.open_chunks(path, variable, SHAPE) is None
     document.unlink()
-    assert zarr_source._stored_array(path, variable, SHAPE) is None
+    assert zarr_chunks.open_chunks(path, variable, SHAPE) is None
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
@@ -261,7 +261,7 @@ def test_the_index_of_a_shard_is_read_once(tmp_path: Path, monkeypatch: pytest.M
     for _ in range(3):
         source.read(Window(0, 0, *SHAPE), [Slice(0, 0)])
     assert len(read) == 4
-    monkeypatch.setattr(zarr_source, "INDEX_CACHE", 140)
+    monkeypatch.setattr(zarr_chunks, "INDEX_CACHE", 140)
     other = open_zarr(tmp_path / "in.zarr")
     for _ in range(3):
         other.read(Window(0, 0, 64, 90), [Slice(0, 0)])
@@ -317,7 +317,7 @@ def test_other_files_in_an_array_are_no_chunks(tmp_path: Path) -> None:
 def test_many_shards_are_covered_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their indexes are not read; 3 of the 2 x 2 shards, of 2 x 2 chunks each, are there."""
     path = written(tmp_path / "in.zarr", holed("uint8", 0), attributes={"_FillValue": 0}, **SHARDED)
-    monkeypatch.setattr(zarr_source, "MOST_INDEXES", 2)
+    monkeypatch.setattr(zarr_chunks, "MOST_INDEXES", 2)
     covered = open_zarr(path).coverage()
     assert covered is not None
     assert covered.tolist() == [[True, True, True]] * 2 + [[True, True, False]] * 2
