@@ -96,6 +96,9 @@ def check_derivation(context: Context) -> Iterator[Fault]:
             whole = _chain(context, level, levels)
             for array in level.arrays.values():
                 chain = [one for one in whole if not entries.is_before(context, pyramid, one, array.name)]
+                first = entries.late(context, pyramid).get(array.name)
+                if len(chain) == 1 and first is not None and first is not level:
+                    chain.append(first)  # what it derives from lacks the variable: it can only be made of its first
                 if len(chain) == 1:
                     continue
                 coarse = pixels.raster(context, array)

@@ -64,10 +64,13 @@ class SeveralGridsError(MetadataError):
         Name of the source.
     grids : mapping of str to sequence of str
         Names of the variables of each grid, by its axes.
+    quirks : sequence, optional
+        What was put right on the way there.
     """
 
-    def __init__(self, node: str, grids: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, node: str, grids: Mapping[str, Sequence[str]], quirks: Sequence[Any] = ()) -> None:
         self.grids = tuple(map(tuple, grids.values()))
+        self.quirks = tuple(quirks)
         found = {axes: list(names) for axes, names in grids.items()}
         super().__init__(node, "variables", found=found, expected="variables of one grid: choose some")
 

@@ -173,9 +173,9 @@ class PlacedMosaic(Placed):
             for nodata in [_first([source.variables[index].nodata for source in self._mosaic.sources])]
         )
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """A hash of those of all sources, of the rule and the methods."""
+        """A hash of those of all sources as they are now, of the rule and the methods."""
         parts = (self._mosaic.overlap, self._methods, [source.fingerprint for source in self._mosaic.sources])
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 

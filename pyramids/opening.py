@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -11,7 +12,17 @@ from geozarr.errors import ParameterError, SeveralGridsError, UnknownNameError
 from geozarr.icechunk_store import is_address
 from pyramids import stack
 from pyramids.mosaic import OVERLAPS
-from pyramids.sources import ArraySource, DatasetSource, RasterSource, Reading, cf_crs, dataset, open_zarr, references
+from pyramids.sources import (
+    ArraySource,
+    DatasetSource,
+    RasterSource,
+    Reading,
+    cf_crs,
+    cf_select,
+    dataset,
+    open_zarr,
+    references,
+)
 from pyramids.sources.array import is_xarray
 from pyramids.sources.cf_placing import IRREGULAR
 from pyramids.sources.raster import BAND_LAYOUTS
@@ -79,44 +90,65 @@ def open_source(
     StoreError, MetadataError, UnsupportedError, UnknownNameError
         As the adapters do.
     """
-    options: dict[str, Any] = {"nodata": nodata, "bands": bands, "group": group}
-    options["reading"] = Reading(
+    reading = Reading(
         nodata=nodata,
         crs=cf_crs.parse(crs) if isinstance(crs, str) else crs,
         select=dict(select or {}),
         irregular=irregular,
         limit=limit,
     )
+    options: dict[str, Any] = {"nodata": nodata, "bands": bands, "group": group}
+    part = replace(reading, is_part=True)
     if isinstance(source, dict):
         _refuse("with named sources: each name is that of a variable", variables=variables)
-        named = {name: [_of_name(one, name, options) for one in _several(several)] for name, several in source.items()}
+        named = {
+            name: [_of_name(one, name, part, options) for one in _several(several)] for name, several in source.items()
+        }
+        _require_used(reading.select, [one for several in named.values() for one in several])
         return stack.of_named(named, overlap)
     if isinstance(source, list | tuple):
-        return stack.of_sources([found for one in source for found in _opened(one, variables, options)], overlap)
+        sources = [found for one in source for found in _opened(one, variables, part, options)]
+        _require_used(reading.select, sources)
+        return stack.of_sources(sources, overlap)
     if overlap != OVERLAPS[0]:
         raise ParameterError("overlap", found=overlap, expected="nothing with one source")
-    found = _opened(source, variables, options)
-    return found[0] if len(found) == 1 else stack.of_sources(found, overlap)
+    found = _opened(source, variables, reading, options)
+    if len(found) == 1:
+        return found[0]
+    _require_used(reading.select, found)
+    return stack.of_sources(found, overlap)
 
 
 def _several(source: One | list[One] | tuple[One, ...]) -> Sequence[One]:
     return source if isinstance(source, list | tuple) else (source,)
 
 
-def _opened(source: One, variables: Sequence[str] | None, options: Mapping[str, Any]) -> tuple[Source, ...]:
+def _require_used(select: Mapping[str, str], sources: Sequence[Source]) -> None:
+    """Refuse a choice along an axis that none of several sources has."""
+    leading = [variable.leading for source in sources for variable in source.variables]
+    cf_select.require_used(select, leading, "all sources")
+
+
+def _opened(
+    source: One, variables: Sequence[str] | None, reading: Reading, options: Mapping[str, Any]
+) -> tuple[Source, ...]:
     """Open a source; where its variables lie on several grids, one for each grid."""
     try:
-        return (_open(source, variables, **options),)
+        return (_open(source, variables, reading, **options),)
     except SeveralGridsError as several:
-        return tuple(_open(source, names, **options) for names in several.grids)
+        part = replace(reading, is_part=True)
+        readings = (replace(part, quirks=several.quirks), *[part] * (len(several.grids) - 1))
+        return tuple(
+            _open(source, names, found, **options) for names, found in zip(several.grids, readings, strict=True)
+        )
 
 
-def _of_name(source: One, name: str, options: Mapping[str, Any]) -> Source:
+def _of_name(source: One, name: str, reading: Reading, options: Mapping[str, Any]) -> Source:
     """Open the variable of a name, where a source has it, else all of the source."""
     if is_xarray(source) or (isinstance(source, str | Path) and _kind_of(source) != _RASTER):
         with contextlib.suppress(UnknownNameError):
-            return _open(source, [name], **options)
-    return _open(source, None, **options)
+            return _open(source, [name], reading, **options)
+    return _open(source, None, reading, **options)
 
 
 _ZARR, _DATASET, _RASTER = "a Zarr store", "a dataset", "a raster file"
@@ -131,8 +163,8 @@ def _kind_of(source: str | Path) -> str:
 def _open(
     source: One,
     variables: Sequence[str] | None,
-    *,
     reading: Reading,
+    *,
     nodata: float | str | None,
     bands: str,
     group: str | None,

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geozarr.errors import MetadataError, ParameterError
-from pyramids.mosaic import Mosaic, Placed, Several
+from geozarr.errors import MetadataError, ParameterError, SourceChangedError
+from pyramids.mosaic import OVERLAPS, Mosaic, Placed, Several
 from pyramids.sources.source import Pixels, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geozarr.window import Window
     from pyramids.mosaic import PlacedMosaic
     from pyramids.plan import Plan
-    from pyramids.sources.source import Source, SourceVariable
+    from pyramids.sources.source import Axis, Source, SourceVariable
 
 
 class Stack(Several):
@@ -67,6 +67,14 @@ class Stack(Several):
                 expected = f"each variable once, and it is in {holders[variable.name]}; or the same ones in all sources"
                 raise MetadataError(here, "variables", found=variable.name, expected=expected)
             holders[variable.name] = here
+        axes: dict[str, tuple[Axis, str]] = {}
+        for variable in self.variables:
+            for axis in variable.leading:
+                known, holder = axes.setdefault(axis.name, (axis, variable.name))
+                if axis != known:
+                    found = f"{axis.size} positions" if axis.size != known.size else "others of the same number"
+                    expected = f"those of {holder}: an axis of one name has one coordinate"
+                    raise MetadataError(variable.name, axis.name, found=found, expected=expected)
 
     @property
     def places(self) -> tuple[Slice, ...]:
@@ -93,7 +101,18 @@ class Stack(Several):
         return PlacedStack(self, levels.finest.grid, grids, tuple(map(tuple, methods)))
 
     def as_planned(self, plan: Plan) -> PlacedStack:
-        """Place it as a plan says, whose variables are in the order of the parts."""
+        """Place it as a plan says, whose variables are in the order of the parts.
+
+        Raises
+        ------
+        SourceChangedError
+            If the plan is of other variables, or of another number of sources.
+        """
+        planned = [variable.name for variable in plan.data_variables]
+        if planned != [variable.name for variable in self.variables] or len(plan.source.methods) != len(self.sources):
+            before = f"{len(plan.source.methods)} sources with {', '.join(planned)}"
+            now = f"{len(self.sources)} with {', '.join(variable.name for variable in self.variables)}"
+            raise SourceChangedError(self.name, before=before, now=now)
         begins: dict[int, int] = {}
         for place, variable in zip(self.places, plan.data_variables, strict=True):
             begins.setdefault(place.variable, variable.first)
@@ -136,9 +155,9 @@ class PlacedStack(Placed):
             for variable in _named(part.variables, name, part.name)
         )
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """A hash of those of all parts, of their names and of where they begin."""
+        """A hash of those of all parts as they are now, of their names and of where they begin."""
         parts = [
             (name, level.shape, part.fingerprint)
             for name, level, part in zip(self._stack.names, self._grids, self._parts, strict=True)
@@ -200,12 +219,20 @@ def of_sources(sources: Sequence[Source], overlap: str) -> Mosaic | Stack:
     by_names: dict[frozenset[str], list[Source]] = {}
     for source, its_names in zip(sources, names, strict=True):
         by_names.setdefault(its_names, []).append(source)
+    _require_use(overlap, by_names.values())
     return Stack([Mosaic(alike, overlap) for alike in by_names.values()])
 
 
 def of_named(sources: Mapping[str, Sequence[Source]], overlap: str) -> Stack:
     """Put sources of one variable each together, by the names that these are to have; raises as `Stack` does."""
+    _require_use(overlap, sources.values())
     return Stack([Mosaic(alike, overlap) for alike in sources.values()], tuple(sources))
+
+
+def _require_use(overlap: str, parts: Iterable[Sequence[Source]]) -> None:
+    """Refuse a rule for overlaps where no variable has several sources."""
+    if overlap != OVERLAPS[0] and all(len(part) == 1 for part in parts):
+        raise ParameterError("overlap", found=overlap, expected="nothing where each variable has one source")
 
 
 def _named(variables: tuple[SourceVariable, ...], name: str | None, node: str) -> tuple[SourceVariable, ...]:

@@ -269,9 +269,12 @@ def require_same(planned: Plan, source: Source) -> None:
     ------
     SourceChangedError
         If so.
+    StoreError
+        If a server does not say what a remote file is like now.
     """
-    if source.fingerprint != planned.source.fingerprint:
-        raise SourceChangedError(source.name, before=planned.source.fingerprint, now=source.fingerprint)
+    now = source.fingerprint  # looked up each time
+    if now != planned.source.fingerprint:
+        raise SourceChangedError(source.name, before=planned.source.fingerprint, now=now)
 
 
 def is_whole(store: Store, key: str, entry: Entry) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import threading
-from contextlib import suppress
+import urllib.request
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -62,16 +68,18 @@ class GatedStore:
                 self.answer()
 
             def answer(self) -> None:
-                path = store.folder / self.path.lstrip("/")
+                path = store.folder / unquote(self.path).lstrip("/")
                 is_there = path.is_file()
                 data = path.read_bytes() if is_there else b""
+                if self.path == "/asked":  # what was asked for so far
+                    data = json.dumps({"asked": store.asked, "sent": store.sent}).encode()
                 wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if is_there else None
                 whole = len(data)
                 if wanted is not None:
                     data = data[int(wanted[1]) : int(wanted[2]) + 1 if wanted[2] else whole]
                 status = HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK
                 with suppress(OSError):  # whoever has asked may be gone
-                    self.send_response(status if is_there else HTTPStatus.NOT_FOUND)
+                    self.send_response(status if is_there or data else HTTPStatus.NOT_FOUND)
                     self.send_header("Content-Length", str(len(data)))
                     self.send_header("Accept-Ranges", "bytes")
                     if wanted is not None:
@@ -100,3 +108,47 @@ class GatedStore:
         self.gate.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A server in a process of its own, for clients that hold the interpreter's lock while they wait, as rasterio does.
+
+    Parameters
+    ----------
+    folder : Path
+        What it serves.
+    url : str
+        Its address.
+    """
+
+    folder: Path
+    url: str
+
+    def asked(self) -> list[str]:
+        """Paths that were asked for by GET."""
+        with urllib.request.urlopen(f"{self.url}/asked") as answer:
+            return [str(path) for path in json.load(answer)["asked"] if path != "/asked"]
+
+    def sent(self) -> int:
+        """Bytes of bodies that were sent, about."""
+        with urllib.request.urlopen(f"{self.url}/asked") as answer:
+            return int(json.load(answer)["sent"])
+
+
+@contextmanager
+def apart(folder: Path) -> Iterator[Apart]:
+    """Serve a folder until the context is left."""
+    command = [sys.executable, __file__, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Apart(folder, process.stdout.readline().strip())
+        process.stdin.close()
+
+
+if __name__ == "__main__":
+    with GatedStore(Path(sys.argv[1])) as opened:
+        sys.stdout.write(f"{opened.url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

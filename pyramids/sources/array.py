@@ -74,6 +74,10 @@ class Reading:
         "refuse" or "resample" coordinates that are not evenly spaced.
     limit : float, optional
         Metres from the nearest pixel within which a longitude and a latitude for each pixel place anything.
+    is_part : bool
+        True where it is one of several sources, of which any may have the axes of `select`.
+    quirks : tuple of Quirk
+        What was put right before.
     """
 
     nodata: float | str | None = None
@@ -81,6 +85,8 @@ class Reading:
     select: Mapping[str, str] = field(default_factory=dict)
     irregular: str = "refuse"
     limit: float | None = None
+    is_part: bool = False
+    quirks: tuple[Quirk, ...] = ()
 
 
 class _Raster(NamedTuple):
@@ -170,9 +176,10 @@ class ArraySource:
         placed = _placed(dataset, rasters[0], reading, name)
         self._grid: AnyGrid = placed.grid
         self._opened = tuple(_open(raster, reading, name) for raster in rasters)
-        cf_select.require_used(reading.select, [opened.described.leading for opened in self._opened], name)
+        if not reading.is_part:
+            cf_select.require_used(reading.select, [opened.described.leading for opened in self._opened], name)
         self._variables = tuple(opened.described for opened in self._opened)
-        found = (*left_out, *_of_axes(rasters, name), *placed.quirks)
+        found = (*reading.quirks, *left_out, *_of_axes(rasters, name), *placed.quirks)
         self._quirks = tuple(dict.fromkeys([*found, *(quirk for one in self._opened for quirk in one.quirks)]))
         self._fingerprint = fingerprint or _metadata_hash(self)
 
@@ -339,7 +346,7 @@ def _rasters(
     for key, raster in found.items():
         grids.setdefault(raster.key, []).append(key)
     if len(grids) > 1:
-        raise SeveralGridsError(name, {" ".join(key): names for key, names in grids.items()})
+        raise SeveralGridsError(name, {" ".join(key): names for key, names in grids.items()}, quirks)
     return tuple(found.values()), tuple(quirks)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 
-from geozarr import targets
+from geozarr import answers, targets
 from geozarr.errors import GeoZarrError, SourceChangedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_PAUSES = (0.2, 1.0, 3.0, None)  # seconds between tries to learn the state of a remote file
 _REASON = 200  # characters of what a library says of a damaged file
 # What xarray, zarr-python and what is below them raise for a file that is damaged, or none of what it seems.
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, NotImplementedError)
@@ -42,6 +44,11 @@ def fingerprint_of(files: Sequence[str], state: State) -> str:
     """Name, size and time of a file, of a remote one as its server says; of several a hash of those of all.
 
     A remote file costs one request for its head. Where the server says nothing of it, its name is all there is.
+
+    Raises
+    ------
+    StoreError
+        If a server fails again and again.
     """
     texts = [
         f"{name} {_remote_state(name)}".strip() if known is None else f"{Path(name).name} {known[0]} {known[1]}"
@@ -84,7 +91,18 @@ def _remote_state(name: str) -> str:
     if not parts.scheme or not parts.netloc or parts.query or not last:
         return ""
     try:
-        head = obstore.head(targets.open_url(f"{parts.scheme}://{parts.netloc}{folder}"), last)
+        store = targets.open_url(f"{parts.scheme}://{parts.netloc}{folder}")
     except (BaseError, GeoZarrError, OSError, ValueError):
         return ""
-    return f"{head['size']} {head['e_tag'] or head['last_modified'].isoformat()}"
+    for pause in _PAUSES:
+        try:
+            head = obstore.head(store, unquote(last))
+        except (BaseError, OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) or not answers.is_passing(error):
+                return ""
+            if pause is None:
+                raise StoreError("head", name, reason=answers.reason(error)) from error
+            time.sleep(pause)
+        else:
+            return f"{head['size']} {head['e_tag'] or head['last_modified'].isoformat()}"
+    raise AssertionError("the last pause is none")

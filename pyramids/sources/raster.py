@@ -333,8 +333,8 @@ class RasterSource:
 
     @property
     def _unlisted(self) -> dict[str, str]:
-        """Keep GDAL from listing the folder of a remote file, which servers are slow to do, or refuse."""
-        return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if "://" in self._path else {}
+        """Have GDAL ask for files beside a remote one by their names: servers are slow to list a folder, or refuse."""
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"} if "://" in self._path else {}
 
     def _describe(self, layout: str) -> _Description:
         with _WARNINGS, warnings.catch_warnings(), rasterio.Env():

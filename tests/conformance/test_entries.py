@@ -30,6 +30,17 @@ def test_a_variable_may_begin_at_a_coarser_level(stores) -> None:
     assert [(found.node, found.severity) for found in last.findings] == [("/8/dem", Severity.INFO)]
 
 
+def test_pixels_of_a_late_variable_are_derived_though_its_level_derives_from_an_earlier_one(stores) -> None:
+    def edit(documents: dict[str, Any]) -> None:
+        del documents["10/dem"]
+        item = documents[""]["attributes"]["multiscales"]["layout"][2]
+        item["derived_from"] = "10"
+        item["transform"] = {"scale": [4.0, 4.0], "translation": [0.0, 0.0]}
+
+    findings = check(stores["tms"].edited(edit), depth="pixels", all_pixels=True).findings
+    assert ("XC-12", "/8/dem") in {(found.rule, found.node) for found in findings}
+
+
 @pytest.mark.parametrize(
     ("paths", "node"), [(["9/dem"], "/9"), (["8/dem"], "/8"), (["10/dem", "8/dem"], "/9")], ids=["gap", "end", "island"]
 )

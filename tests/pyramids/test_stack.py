@@ -25,7 +25,14 @@ import pyramids
 from builds import FakeSource
 from conformance import Severity, check
 from geozarr import Window, manifest
-from geozarr.errors import MetadataError, ParameterError, StoreError, UnsupportedError
+from geozarr.errors import (
+    GroomingError,
+    MetadataError,
+    ParameterError,
+    SourceChangedError,
+    StoreError,
+    UnsupportedError,
+)
 from pyramids import Axis, Options, Slice, plan
 from pyramids.cli import main
 from pyramids.mosaic import Mosaic
@@ -416,3 +423,69 @@ def test_bands_of_several_resolutions_are_served_together(tmp_path: Path) -> Non
 def test_what_cannot_be_put_together_is_refused(make: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         make(*sources()[:2])
+
+
+def at_times(source: FakeSource, *hours: int) -> FakeSource:
+    """The same values at several times."""
+    axis = Axis("time", hours, {"units": "hours since 2000-01-01", "standard_name": "time"})
+    return dataclasses.replace(source, values=np.stack([source.values[0]] * len(hours)), leading=(axis,))
+
+
+@pytest.mark.parametrize("hours", [(0, 6, 12), (0, 7)])
+def test_axes_of_one_name_have_one_coordinate(hours: tuple[int, ...]) -> None:
+    _, fine, coarse = sources()
+    with pytest.raises(MetadataError) as caught:
+        pyramids.open_source([at_times(fine, 0, 6), at_times(coarse, *hours)])
+    assert (caught.value.node, caught.value.key) == ("b01", "time")
+    pyramids.open_source([at_times(fine, 0, 6), at_times(coarse, 0, 6)])
+
+
+def test_a_plan_of_other_sources_is_refused(tmp_path: Path) -> None:
+    parts = sources()
+    planned = pyramids.make_plan(pyramids.open_source(parts))
+    more = dataclasses.replace(parts[1], transform=parts[1].transform @ Affine.translation(100, 0))
+    for other in (parts[:2], [*parts, more], [dataclasses.replace(parts[0], names=("x", "y")), *parts[1:]]):
+        with pytest.raises(SourceChangedError):
+            pyramids.execute(planned, pyramids.open_source(other), tmp_path / "out.zarr")
+
+
+def test_what_is_left_out_of_a_dataset_with_several_grids_is_said() -> None:
+    given = dataset()
+    given["words"] = (("y20", "x20"), np.full(given["b05"].shape, "a"), {"grid_mapping": "crs"})
+    source = pyramids.open_source(given)
+    assert [quirk.kind for quirk in source.quirks].count("left-out") == 1
+    with pytest.raises(GroomingError):
+        builds.plan_for(source, strict=True)
+
+
+def test_a_choice_along_an_axis_is_of_the_variables_that_have_it() -> None:
+    given = dataset()
+    given["b05"] = given["b05"].expand_dims(time=[0, 6]).assign_attrs(given["b05"].attrs)
+    for source in (given, [given], {"b05": given, "b01": given}):
+        stack = pyramids.open_source(source, select={"time": "#1"})
+        assert isinstance(stack, Stack)
+        assert {v.name: v.leading[0].coordinates for v in stack.variables if v.leading} == {"b05": (6,)}
+        with pytest.raises(ParameterError, match="level"):
+            pyramids.open_source(source, select={"level": "#1"})
+
+
+@pytest.mark.parametrize(
+    "source", [dataset(), {"b05": dataset(), "b01": dataset()}, sources()], ids=["one", "dict", "list"]
+)
+def test_a_rule_for_overlaps_is_of_several_sources_of_a_variable(source: Any) -> None:
+    with pytest.raises(ParameterError, match="overlap"):
+        pyramids.open_source(source, overlap="max")
+
+
+def test_integers_of_one_file_that_are_missing_at_different_places_have_an_alpha_each() -> None:
+    values = builds.scene("int16", (120, 130), span=(0, 200))
+    whole, holed = (builds.data_array(values, name=name) for name in ("whole", "holed"))
+    holed.attrs["valid_range"] = [0, 100]
+    built, store = builds.build(xr.merge([whole, holed]), resampling="nearest")
+    assert [variable.alpha for variable in built.data_variables] == ["alpha", "alpha_holed"]
+    finest = built.levels.assets[0]
+    found, valid = builds.read(store, f"{finest}/holed"), builds.validity(store, finest, "holed")
+    inside = builds.validity(store, finest, "whole")
+    assert_array_equal(valid, inside & (builds.read(store, f"{finest}/whole") <= 100))
+    assert (found[valid] <= 100).all()
+    assert not check(store, depth="pixels").findings
