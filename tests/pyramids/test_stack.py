@@ -481,7 +481,7 @@ def test_integers_of_one_file_that_are_missing_at_different_places_have_an_alpha
     values = builds.scene("int16", (120, 130), span=(0, 200))
     whole, holed = (builds.data_array(values, name=name) for name in ("whole", "holed"))
     holed.attrs["valid_range"] = [0, 100]
-    built, store = builds.build(xr.merge([whole, holed]), resampling="nearest")
+    built, store = builds.build(whole.to_dataset().assign(holed=holed), resampling="nearest")
     assert [variable.alpha for variable in built.data_variables] == ["alpha", "alpha_holed"]
     finest = built.levels.assets[0]
     found, valid = builds.read(store, f"{finest}/holed"), builds.validity(store, finest, "holed")
