@@ -454,8 +454,12 @@ def _align(grids: Sequence[AnyGrid], options: Options, notes: list[str]) -> _Ali
 
 def _around(boxes: Sequence[Bounds]) -> Bounds:
     """Box around some boxes."""
-    lows, highs = zip(*((box[:2], box[2:]) for box in boxes), strict=True)
-    return Bounds(*map(min, zip(*lows, strict=True)), *map(max, zip(*highs, strict=True)))
+    return Bounds(
+        min(box.xmin for box in boxes),
+        min(box.ymin for box in boxes),
+        max(box.xmax for box in boxes),
+        max(box.ymax for box in boxes),
+    )
 
 
 def _area(tms: TileMatrixSet) -> Bounds:
