@@ -29,6 +29,7 @@ from geozarr.hurry import NotAtHandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from obstore.store import ObjectStore
 
@@ -45,6 +46,14 @@ class Found(NamedTuple):
 
     data: bytes
     size: int
+
+
+class Head(NamedTuple):
+    """What a store says of an object without sending it."""
+
+    size: int
+    tag: str | None
+    changed: datetime
 
 
 class Listed(NamedTuple):
@@ -319,10 +328,21 @@ class ObjectStoreAdapter:
 
     def stamp(self, key: str) -> str | None:
         """Return the entity tag of an object, or where there is none its time and size."""
+        found = self.head(key)
+        return found and (found.tag or f"{found.changed.isoformat()} {found.size}")
 
-        def once() -> str:
+    def head(self, key: str) -> Head | None:
+        """Ask for size, entity tag and time of an object; None where it does not exist.
+
+        Raises
+        ------
+        StoreError
+            If the store fails.
+        """
+
+        def once() -> Head:
             found = obstore.head(self._store, key)
-            return str(found["e_tag"] or f"{found['last_modified'].isoformat()} {found['size']}")
+            return Head(found["size"], found["e_tag"], found["last_modified"])
 
         try:
             return self._tried("head", key, once)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fault_proxy import FaultProxy
     from s3 import S3Server
 
 SIDE = 2000
@@ -174,3 +175,31 @@ def test_a_cog_in_a_bucket(s3_server: S3Server, tmp_path: Path, monkeypatch: pyt
     documents = {key for key in builds.objects(found) if key.endswith("zarr.json")}
     for key, data in builds.objects(expected).items():
         assert key in documents or builds.objects(found)[key] == data
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("503", True), ("reset", True), ("403", False)])
+def test_a_passing_failure_of_a_server_is_no_change_of_the_file(
+    proxy: FaultProxy, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, kind: str, passes: bool
+) -> None:
+    bucket = s3_server.bucket()
+    opened(s3_server.endpoint, bucket, "in").put("scene.tif", b"1234")
+    for name, value in environment(proxy.endpoint).items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://{bucket}/in/scene.tif"
+    before = files.fingerprint_of((url,), (None,))
+    assert before.startswith(f"{url} 4 ")
+    fault = proxy.harm(kind, count=2)
+    assert files.fingerprint_of((url,), (None,)) == (before if passes else url)
+    assert fault.seen == (3 if passes else 1)
+
+
+def test_a_server_that_fails_again_and_again_is_an_error(
+    proxy: FaultProxy, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geozarr.stores.Retries.pause", lambda *_: 0.0)
+    bucket = s3_server.bucket()
+    for name, value in environment(proxy.endpoint).items():
+        monkeypatch.setenv(name, value)
+    proxy.harm("503", count=None)
+    with pytest.raises(StoreError, match="503"):
+        files.fingerprint_of((f"s3://{bucket}/scene.tif",), (None,))
