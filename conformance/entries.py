@@ -23,12 +23,6 @@ def late(context: Context, pyramid: Pyramid) -> dict[str, Level]:
     return context.once("late", pyramid.node.path, lambda: _find(context, pyramid))
 
 
-def is_before(context: Context, pyramid: Pyramid, level: Level, name: str) -> bool:
-    """Tell whether a level is finer than the one at which a variable begins."""
-    first = late(context, pyramid).get(name)
-    return first is not None and name not in level.names
-
-
 def _find(context: Context, pyramid: Pyramid) -> dict[str, Level]:
     groups = [level for level in layouts.levels(context, pyramid) if not level.node.is_array]
     levels = sorted(groups, key=lambda level: -_cells(context, level))

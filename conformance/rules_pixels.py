@@ -92,13 +92,11 @@ def check_derivation(context: Context) -> Iterator[Fault]:
     told: set[tuple[str, str]] = set()
     for pyramid in context.pyramids:
         levels = {level.asset: level for level in layouts.levels(context, pyramid)}
+        late = entries.late(context, pyramid)
         for level in levels.values():
             whole = _chain(context, level, levels)
             for array in level.arrays.values():
-                chain = [one for one in whole if not entries.is_before(context, pyramid, one, array.name)]
-                first = entries.late(context, pyramid).get(array.name)
-                if len(chain) == 1 and first is not None and first is not level:
-                    chain.append(first)  # what it derives from lacks the variable: it can only be made of its first
+                chain = _from_first(whole, array.name, late.get(array.name))
                 if len(chain) == 1:
                     continue
                 coarse = pixels.raster(context, array)
@@ -114,6 +112,15 @@ def _chain(context: Context, level: Level, levels: dict[str, Level]) -> list[Lev
     while (source := levels.get(rules_ratios.source_of(context, found[-1]) or "")) is not None and source not in found:
         found.append(source)
     return found
+
+
+def _from_first(chain: list[Level], name: str, first: Level | None) -> list[Level]:
+    """Cut a chain to the levels that have a variable, which begins at `first` where the finest level lacks it."""
+    if first is None:
+        return chain
+    held = [level for level in chain if name in level.names]
+    # Where none that the level derives from has it, it can only be made of its first.
+    return held if len(held) > 1 or first is held[0] else [*held, first]
 
 
 def _check_array(
