@@ -29,7 +29,7 @@ from pyramids.handover import LostHandoverError
 from pyramids.journal import Journal, Ledger
 from pyramids.lease import Lease
 from pyramids.mosaic import Mosaic
-from pyramids.objects import Record
+from pyramids.objects import Record, array_at
 from pyramids.opening import open_source
 from pyramids.planner import Options, make_plan
 from pyramids.reach import Reach
@@ -395,8 +395,7 @@ class _Run:
 
     def _unit_of(self, record: Record, array: ArrayObjects) -> tuple[int, Subtree]:
         """Tell which unit stores an object."""
-        level, index = divmod(record.array, len(self._plan.variables))
-        variable = self._plan.variables[index]
+        level, variable = array_at(self._plan, record.array)
         at = np.unravel_index(record.number, array.grid)
         row, col = int(at[-2]), int(at[-1])
         side = self._plan.layout(level, variable).object_shape[-1]

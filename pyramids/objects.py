@@ -194,10 +194,15 @@ class Objects:
         return self._layouts[key]
 
 
+def array_at(plan: Plan, place: int) -> tuple[int, PlannedVariable]:
+    """Return level and variable of an array by its number, see `Record`."""
+    level, index = divmod(place, len(plan.variables))
+    return level, plan.variables[index]
+
+
 def array_objects(plan: Plan, place: int) -> ArrayObjects:
     """Return the objects of an array by its number, see `Record`."""
-    level, index = divmod(place, len(plan.variables))
-    variable = plan.variables[index]
+    level, variable = array_at(plan, place)
     path = store_module.join(plan.levels.levels[level].asset, variable.name)
     layout = plan.layout(level, variable)
     return ArrayObjects(path, layout.object_grid, layout.keys)

@@ -97,7 +97,7 @@ def open_source(
         irregular=irregular,
         limit=limit,
     )
-    options: dict[str, Any] = {"nodata": nodata, "bands": bands, "group": group}
+    options: dict[str, Any] = {"bands": bands, "group": group}
     part = replace(reading, is_part=True)
     if isinstance(source, dict):
         _refuse("with named sources: each name is that of a variable", variables=variables)
@@ -165,7 +165,6 @@ def _open(
     variables: Sequence[str] | None,
     reading: Reading,
     *,
-    nodata: float | str | None,
     bands: str,
     group: str | None,
 ) -> Source:
@@ -179,14 +178,16 @@ def _open(
         kind = _kind_of(source)
         if kind == _RASTER:
             _refuse("with a raster file: all bands are taken", variables=variables, group=group, **of_arrays)
-            return RasterSource(source, nodata=nodata, bands=bands, crs=reading.crs)
+            return RasterSource(source, nodata=reading.nodata, bands=bands, crs=reading.crs)
         _refuse(f"with {kind}", bands=own_bands)
         opens = open_zarr if kind == _ZARR else DatasetSource
         return opens(source, group=group or "", variables=variables, reading=reading)
     _refuse("with an array or a source", bands=own_bands, group=group)
     if is_xarray(source):
         return ArraySource(source, variables=variables, reading=reading)
-    _refuse("with a source that is open already", nodata=nodata, variables=variables, crs=reading.crs, **of_arrays)
+    _refuse(
+        "with a source that is open already", nodata=reading.nodata, variables=variables, crs=reading.crs, **of_arrays
+    )
     return cast("Source", source)
 
 

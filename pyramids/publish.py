@@ -20,7 +20,7 @@ from geozarr.manifest import BUILDS, PIECE, Entry, Reference
 from geozarr.store import join
 from geozarr.stores import Transaction
 from pyramids import metadata, roots, transaction, writers
-from pyramids.objects import arrays_of
+from pyramids.objects import array_at, arrays_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -128,8 +128,8 @@ def write_manifest(
             store.put(manifest.piece_key(folder, arrays[place], piece), data)
             pieces[arrays[place].path, piece] = manifest.checksum(data)
     # Arrays of levels that are finer than a variable's first one do not exist.
-    count = len(plan.variables)
-    held = [array for place, array in enumerate(arrays) if plan.variables[place % count].first <= place // count]
+    at = [array_at(plan, place) for place in range(len(arrays))]
+    held = [array for array, (level, variable) in zip(arrays, at, strict=True) if variable.first <= level]
     data = store_module.encode_document(manifest.document(held, pieces, others), node=key)
     store.put(key, data)
     return Reference(name, key, manifest.checksum(data))
