@@ -160,7 +160,7 @@ def make_plan(source: Source | Mosaic | Stack, options: Options | None = None) -
         ratio = 1 / aligned.sizes[0]
     fold.check_depth(len(levels.levels))
     methods = [_methods(variable, options, ratio, source.name) for variable in source.variables]
-    origins = origins or tuple(_Origin(mask=_own_mask(variable)) for variable in source.variables)
+    origins = origins or (_Origin(),) * len(source.variables)
     variables = _variables(source, methods, origins, notes=notes)
     levels = replace(levels, resampling_method=_common_method(variables))
     reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
@@ -508,15 +508,8 @@ def _origins(stack: Stack, begins: Sequence[int]) -> tuple[_Origin, ...]:
         grids = tuple(source.grid for source in part.sources)
         has_alpha = any(source.has_alpha for source in part.sources)
         is_alike = not has_alpha and all(isinstance(grid, Grid) for grid in grids)
-        for of_variable in zip(*(source.variables for source in part.sources), strict=True):
-            own = next((mask for mask in map(_own_mask, of_variable) if mask is not None), None)
-            found.append(_Origin(begin, grids if is_alike and own is None else (number, own)))
+        found += [_Origin(begin, grids if is_alike else number)] * len(part.sources[0].variables)
     return tuple(found)
-
-
-def _own_mask(variable: SourceVariable) -> str | None:
-    """Name what tells where a variable has data, where its source says it of each by itself."""
-    return variable.name if variable.is_masked else None
 
 
 def _variables(

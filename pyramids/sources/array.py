@@ -437,7 +437,6 @@ def _open(raster: _Raster, reading: Reading, name: str) -> _Opened:
         attributes,
         is_categorical="flag_values" in attributes,
         is_flags="flag_masks" in attributes and "flag_values" not in attributes,
-        is_masked=meaning.has_more,
     )
     return _Opened(array, axes, meaning, tuple(places), described, tuple(quirks))
 

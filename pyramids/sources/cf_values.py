@@ -56,11 +56,6 @@ class Meaning:
     offset: float = 0.0
     quirks: tuple[Quirk, ...] = ()
 
-    @property
-    def has_more(self) -> bool:
-        """True where `nodata` alone does not tell what is missing."""
-        return bool(self.others) or self.lowest is not None or self.highest is not None
-
     def taken(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values as they are handed on, from values as the file has them."""
         if self.scale != 1.0 or self.offset != 0.0:
@@ -130,7 +125,10 @@ def meaning_of(array: xr.DataArray, node: str, *, nodata: float | str | None = N
     lowest, highest = (None, None) if is_decoded else _range(array, stored, dtype, node)
     if lowest is not None or highest is not None:
         bounds = f"{'' if lowest is None else lowest} to {'' if highest is None else highest}"
-        quirks.append(Quirk("valid-range", node, bounds, "what lies outside is missing"))
+        if chosen is None and dtype.kind in "iu":
+            chosen = _outside(dtype, lowest, highest)
+        becomes = "NaN" if chosen is None else chosen
+        quirks.append(Quirk("valid-range", node, bounds, f"what lies outside is missing and becomes {becomes}"))
     scale, offset = (1.0, 0.0) if is_decoded else _packing(array, dtype)
     if (scale, offset) != (1.0, 0.0):
         quirks.append(
@@ -212,6 +210,16 @@ def _end(value: float, stored: np.dtype[Any], dtype: np.dtype[Any], *, is_low: b
     info = np.iinfo(dtype)
     whole = math.ceil(value) if is_low else math.floor(value)
     return whole if info.min < whole < info.max else None
+
+
+def _outside(dtype: np.dtype[Any], lowest: float | None, highest: float | None) -> int:
+    """Choose the integer that stands for missing ones where a range alone tells them: an end of the type, outside it.
+
+    Where both are, the one that is used most: the lowest of signed integers, the highest of unsigned ones.
+    """
+    info = np.iinfo(dtype)
+    is_lowest = highest is None or (lowest is not None and dtype.kind == "i")
+    return int(info.min if is_lowest else info.max)
 
 
 def _packing(array: xr.DataArray, dtype: np.dtype[Any]) -> tuple[float, float]:

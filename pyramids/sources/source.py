@@ -76,7 +76,7 @@ class SourceVariable:
     is_flags : bool
         True where each bit of a value is a flag of its own.
     is_masked : bool
-        True where `nodata` alone does not tell which values are missing.
+        True where values can be missing that `nodata` does not tell.
     """
 
     name: str

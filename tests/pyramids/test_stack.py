@@ -477,15 +477,32 @@ def test_a_rule_for_overlaps_is_of_several_sources_of_a_variable(source: Any) ->
         pyramids.open_source(source, overlap="max")
 
 
-def test_integers_of_one_file_that_are_missing_at_different_places_have_an_alpha_each() -> None:
-    values = builds.scene("int16", (120, 130), span=(0, 200))
-    whole, holed = (builds.data_array(values, name=name) for name in ("whole", "holed"))
-    holed.attrs["valid_range"] = [0, 100]
-    built, store = builds.build(whole.to_dataset().assign(holed=holed), resampling="nearest")
-    assert [variable.alpha for variable in built.data_variables] == ["alpha", "alpha_holed"]
+def test_integers_of_one_file_that_are_missing_at_different_places_and_times_are_missing_there() -> None:
+    whole, later = (builds.scene("int16", (120, 130), seed=seed, span=(0, 200)) for seed in (1, 2))
+    dataset = builds.data_array(whole, name="whole").to_dataset()
+    holed = xr.concat([builds.data_array(values, name="holed") for values in (whole, later)], "time")
+    dataset["holed"] = holed.assign_attrs(valid_range=[0, 100])
+    dataset["later"] = builds.data_array(later, name="later")
+    built, store = builds.build(dataset, resampling="nearest")
+    assert [(variable.alpha, variable.nodata) for variable in built.data_variables] == [
+        ("alpha", None),
+        (None, -(2**15)),
+        ("alpha", None),
+    ]
     finest = built.levels.assets[0]
-    found, valid = builds.read(store, f"{finest}/holed"), builds.validity(store, finest, "holed")
     inside = builds.validity(store, finest, "whole")
-    assert_array_equal(valid, inside & (builds.read(store, f"{finest}/whole") <= 100))
-    assert (found[valid] <= 100).all()
+    expected = np.stack([builds.read(store, f"{finest}/{name}") for name in ("whole", "later")])
+    is_valid = inside & (expected <= 100)
+    assert 0 < (is_valid[0] & is_valid[1]).sum() < is_valid[0].sum() < inside.sum()
+    assert_array_equal(builds.read(store, f"{finest}/holed"), np.where(is_valid, expected, -(2**15)))
     assert not check(store, depth="pixels").findings
+
+
+@pytest.mark.parametrize(("northing", "zooms"), [(50_000.0, (14, 13, 11)), (CORNER[1], (13, 12, 11))])
+def test_bands_of_sentinel_2_begin_at_the_zooms_that_the_guide_names(northing: float, zooms: tuple[int, ...]) -> None:
+    moved = [
+        dataclasses.replace(part, transform=Affine.translation(0, northing - CORNER[1]) @ part.transform)
+        for part in sources()
+    ]
+    built = pyramids.make_plan(pyramids.open_source(moved), Options(min_zoom=8))
+    assert tuple(int(first_levels(built)[name]) for name in ("b02", "b05", "b01")) == zooms

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import builds
 import pyramids
 from geozarr import Grid, Window, crs
 from geozarr.errors import MetadataError, ParameterError, UnknownNameError, UnsupportedError
@@ -329,7 +330,11 @@ def test_uneven_coordinates_are_refused_or_read_from_where_they_say() -> None:
         ("int16", {"missing_value": -1}, {-1}, -1),
         ("int16", {"_FillValue": -1, "missing_value": -2}, {-1, -2}, -1),
         ("int16", {"missing_value": [3, 4, 5]}, {3, 4, 5}, 3),
-        ("int16", {"valid_range": [2, 40]}, {0, 1, *range(41, 48), -1, -2}, None),
+        ("int16", {"valid_range": [2, 40]}, {0, 1, *range(41, 48), -1, -2}, -(2**15)),
+        ("int16", {"valid_min": 2}, {0, 1, -1, -2}, -(2**15)),
+        ("int16", {"valid_max": 40}, {*range(41, 48)}, 2**15 - 1),
+        ("uint16", {"valid_range": [2, 40]}, {0, 1, *range(41, 48), 2**16 - 1, 2**16 - 2}, 2**16 - 1),
+        ("uint16", {"valid_min": 2}, {0, 1}, 0),
         ("int16", {"valid_min": 2, "valid_max": 40, "_FillValue": 7}, {0, 1, 7, *range(41, 48), -1, -2}, 7),
         ("uint8", {"valid_range": [0, 255]}, set(), None),
         ("float32", {"valid_min": 2.5}, {0, 1, 2, -1, -2}, None),
@@ -341,7 +346,7 @@ def test_values_are_missing_by_whatever_says_so(
 ) -> None:
     values = np.arange(48).reshape(SHAPE).astype(dtype)
     if dtype != "uint8":
-        values[0, :2] = [-1, -2]
+        values[0, :2] = np.array([-1, -2]).astype(dtype)
     source = ArraySource(dataset(values=values, attrs=attrs))
     found, valid = read(source)
     assert_array_equal(found, values)
@@ -391,11 +396,13 @@ def test_the_user_may_say_that_nothing_is_missing_or_what_is() -> None:
 
 
 def test_what_is_missing_has_a_place_in_a_native_pyramid() -> None:
-    """Integers of which a range is valid and that have no other value for missing ones."""
+    """Integers of which a range is valid and that have no other value for missing ones get one outside of it."""
     values = np.arange(48, dtype="int16").reshape(SHAPE)
     source = ArraySource(dataset(values=values, attrs={"valid_range": [2, 40]}))
-    plan = pyramids.make_plan(source, pyramids.Options(tms="native"))
-    assert plan.has_alpha
+    built, store = builds.build(source, tms="native")
+    assert not built.has_alpha
+    is_valid = (values >= 2) & (values <= 40)
+    assert_array_equal(builds.read(store, "0/v"), np.where(is_valid, values, -(2**15)))
 
 
 def test_words_that_cf_does_not_know_are_kept_elsewhere() -> None:
