@@ -12,7 +12,7 @@ from geozarr.errors import MetadataError
 from pyramids.sources.cf_attributes import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import xarray as xr
 
@@ -117,7 +117,7 @@ def _says(coordinate: xr.DataArray, letter: str, names: tuple[str, ...], units: 
     return (
         text(coordinate, "axis").upper() == letter
         or text(coordinate, "standard_name") in names
-        or text(coordinate, "units").lower() in units
+        or _units(coordinate) in units
         or kind in {"X": ("GeoX", "Lon"), "Y": ("GeoY", "Lat")}[letter]
     )
 
@@ -134,8 +134,8 @@ def geolocation_of(dataset: xr.Dataset, array: xr.DataArray, node: str) -> tuple
     """
     listed = [name for name in text(array, "coordinates").split() if name in dataset.variables]
     for names in (listed, [str(name) for name in dataset.variables]):
-        longitudes = _two_dimensional(dataset, array, names, "longitude", EAST)
-        latitudes = _two_dimensional(dataset, array, names, "latitude", NORTH)
+        longitudes = _two_dimensional(dataset, array, names, tells_longitude)
+        latitudes = _two_dimensional(dataset, array, names, tells_latitude)
         if len(longitudes) > 1 or len(latitudes) > 1:
             expected = "one longitude and one latitude for each pixel"
             raise MetadataError(node, "coordinates", found=(*longitudes, *latitudes), expected=expected)
@@ -144,14 +144,28 @@ def geolocation_of(dataset: xr.Dataset, array: xr.DataArray, node: str) -> tuple
     return None
 
 
+def tells_longitude(variable: xr.DataArray | xr.Variable) -> bool:
+    """Tell whether a variable holds longitudes (CF 4.2)."""
+    return text(variable, "standard_name") == "longitude" or _units(variable) in EAST
+
+
+def tells_latitude(variable: xr.DataArray | xr.Variable) -> bool:
+    """Tell whether a variable holds latitudes (CF 4.1)."""
+    return text(variable, "standard_name") == "latitude" or _units(variable) in NORTH
+
+
+def _units(variable: xr.DataArray | xr.Variable) -> str:
+    """Units as they are compared: "degrees east", which EMIT writes, is meant like degrees_east."""
+    return text(variable, "units").lower().replace(" ", "_")
+
+
 def _two_dimensional(
-    dataset: xr.Dataset, array: xr.DataArray, names: Iterable[str], standard_name: str, units: frozenset[str]
+    dataset: xr.Dataset, array: xr.DataArray, names: Iterable[str], tells: Callable[[xr.DataArray], bool]
 ) -> list[str]:
     found = []
     for name in names:
         variable = dataset[name]
-        says = text(variable, "standard_name") == standard_name or text(variable, "units").lower() in units
         spans = [dimension for dimension in variable.dims if variable.sizes[dimension] > 1]
-        if says and len(spans) == 2 and set(variable.dims) <= set(array.dims) and name != array.name:
+        if tells(variable) and len(spans) == 2 and set(variable.dims) <= set(array.dims) and name != array.name:
             found.append(name)
     return found

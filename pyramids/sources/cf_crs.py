@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from geozarr import CRS
 
 _WKT = ("crs_wkt", "spatial_ref", "esri_pe_string")
-_WORDS = ("crs", "proj4", "proj4_string", "proj4text", "proj_string")  # attributes that hold a PROJ string or a code
+# Attributes that hold a PROJ string, a code or WKT.
+_WORDS = ("crs", "spatial_ref", "proj4", "proj4_string", "proj4text", "proj_string")
 _FILE = re.compile(r"\+(?:init|nadgrids|geoidgrids|grids|file|catalog|datumgrid|xy_grids|z_grids|t_grids)\s*=", re.I)
 _LONGEST = 2**16  # characters of a text that is parsed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geozarr.errors import UnsupportedError
-from pyramids.sources import files
+from pyramids.sources import files, groups_beside
 from pyramids.sources.array import ArraySource, Reading
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geozarr import Window
+    from pyramids.sources.quirk import Quirk
     from pyramids.sources.source import Pixels, Slice
 
 _MAGIC = {b"\x89HDF\r\n\x1a\n": "HDF5", b"CDF\x01": "NetCDF3", b"CDF\x02": "NetCDF3", b"CDF\x05": "NetCDF5"}
@@ -81,8 +82,9 @@ class DatasetSource(ArraySource):
         self._group, self._wanted, self._reading = group, variables, reading
         self._state = files.state_of((self._path,))
         called = name or (f"{path}:{group}" if group else str(path))
+        dataset, self._found_beside = open_dataset(Path(path), group=group)
         super().__init__(
-            open_dataset(Path(path), group=group),
+            dataset,
             variables=variables,
             reading=reading,
             name=called,
@@ -95,6 +97,11 @@ class DatasetSource(ArraySource):
             DatasetSource, group=self._group, variables=self._wanted, reading=self._reading, name=self.name
         )
         return opened_again, (str(Path(self._path).absolute()),)
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """What was groomed."""
+        return (*self._found_beside, *super().quirks)
 
     def read(self, window: Window, slices: Sequence[Slice], out: NDArray[Any] | None = None) -> Pixels:
         """Read slices; see `Source.read`.
@@ -110,13 +117,15 @@ class DatasetSource(ArraySource):
             files.require_same((self._path,), self._state)
 
 
-def open_dataset(path: Path, *, group: str = "") -> xr.Dataset:
-    """Open a group of a file as it is stored: packed, with times as numbers.
+def open_dataset(path: Path, *, group: str = "") -> tuple[xr.Dataset, tuple[Quirk, ...]]:
+    """Open a group of a file as it is stored: packed, with times as numbers, and with what it needs of other groups.
 
     Raises
     ------
     StoreError
         If it cannot be opened, or has no such group.
+    MetadataError
+        If it holds groups alone, or several of them have places for its pixels.
     UnsupportedError
         If nothing that is installed reads its format.
     """
@@ -127,13 +136,14 @@ def open_dataset(path: Path, *, group: str = "") -> xr.Dataset:
     engine = next((engine for engine, package in engines if find_spec(package) is not None), None)
     if engine is None:
         raise UnsupportedError(f"{path}: {known}", f"install {' or '.join(package for _, package in engines)}")
-    with files.opening(f"{path}:{group}" if group else str(path)), warnings.catch_warnings():
+    packed: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
+    as_stored = {**packed, "engine": engine, "decode_coords": False}  # else xarray drops references to other groups
+    where = f"{path}:{group}" if group else str(path)
+    with files.opening(where), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of attributes that xarray finds strange; what matters is said as a quirk
-        return xr.open_dataset(
-            path,
-            engine=engine,
-            group=group or None,
-            mask_and_scale=False,
-            decode_times=False,
-            decode_coords="all",
-        )
+        dataset = xr.open_dataset(path, group=group or None, **as_stored)
+        quirks: tuple[Quirk, ...] = ()
+        if known == "HDF5" and not groups_beside.is_complete(dataset, where):
+            groups = xr.open_groups(path, **as_stored)
+            dataset, quirks = groups_beside.completed(dataset, groups, group, where)
+        return xr.decode_cf(dataset, decode_coords="all", **packed), quirks

@@ -42,6 +42,7 @@ KINDS = {
     "bool": "few readers know booleans",
     "calendar-name": "CF 4.4.1 has retired the name",
     "control-points": "readers without a warper cannot place ground control points",
+    "coordinates-elsewhere": "readers look for coordinates in the group of the raster, and in those above",
     "coordinates-packed": "readers take packed coordinates as they are",
     "coordinates-units": "coordinates in another unit than the CRS lie elsewhere",
     "crs-elsewhere": "the variable names no grid mapping, so that readers find no CRS",

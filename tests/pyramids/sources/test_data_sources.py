@@ -142,12 +142,16 @@ SOURCES: dict[str, Builds | Refused] = {
         "irregular-axis", "valid-range", irregular="resample", x="longitude", y="latitude"
     ),
     "netcdf/gdal/cf_aea2sp_invf.nc": Builds({"coordinates-units", "south-up", "time-units"}, x="x", y="y", factor=1e3),
-    "netcdf/gdal/cf_dimsindiff_4326.nc": NO_RASTER,
+    "netcdf/gdal/cf_dimsindiff_4326.nc": Refused(
+        MetadataError, "'lon'), expected one that is the X axis", {"group": "data"}
+    ),  # the standard name of its latitudes is longitude
     "netcdf/gdal/cf_lcc1sp.nc": Builds({"coordinates-units", "south-up", "time-units"}, x="x", y="y", factor=1e3),
     "netcdf/gdal/cf_no_sphere.nc": Builds({"coordinates-units", "south-up", "time-units"}, x="x", y="y", factor=1e3),
     "netcdf/gdal/cf_xy_latlon_crs_wkt.nc": Builds({"south-up"}, x="x", y="y"),
     "netcdf/gdal/expanded_form_of_grid_mapping.nc": Builds({"south-up"}, crs="EPSG:27700", x="x", y="y"),
-    "netcdf/gdal/fake_EMIT_L2A.nc": NO_RASTER,
+    "netcdf/gdal/fake_EMIT_L2A.nc": Builds(
+        {"axis-names", "axis-order", "coordinates-elsewhere", "crs-words", "geolocation", "units"}
+    ),
     "netcdf/gdal/fake_Oa01_radiance.nc": NO_RASTER,
     "netcdf/gdal/float_valid_range.nc": Builds(
         {"crs-given", "south-up", "valid-range"}, {"crs": "EPSG:32631"}, "EPSG:32631", "x", "y"
@@ -174,7 +178,9 @@ SOURCES: dict[str, Builds | Refused] = {
     "netcdf/gdal/two_vars_scale_offset.nc": degrees("packed-floats", "south-up", x="x", y="y"),
     "netcdf/gdal/uint16_netcdf4_without_fill.nc": Builds({"south-up"}, x="x", y="y"),
     "netcdf/gdal/with_bounds.nc": NO_RASTER,
-    "netcdf/gdal/y_x_other_dim_thanks_to_geolocation.nc": NO_RASTER,
+    "netcdf/gdal/y_x_other_dim_thanks_to_geolocation.nc": Refused(
+        MetadataError, "expected a longitude and a latitude, or NaN", {**DEGREES, "group": "geophysical_data"}
+    ),  # never written
     "zarr/gdal_cf_nasa_4326.zarr.zip": Refused(MetadataError, "science"),
     "zarr/rio-tiler_dataset_3d_v2.zarr": degrees("south-up", "valid-range", x="x", y="y"),
     "zarr/stars_sic_daily_sample.zarr.zip": degrees(
