@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Cells of a level; what nested matrices may be apart, summed over ever coarser pairs (1 + 1/2 + 1/4 ...).
 ALIGNMENT_TOLERANCE = 2 * tms_module.NESTING_TOLERANCE
+USUAL_DIMENSIONS = ("y", "x")  # names of rows and columns that every reader knows
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Levels:
     """
 
     levels: tuple[Level, ...]
-    dimensions: tuple[str, str] = ("y", "x")
+    dimensions: tuple[str, str] = USUAL_DIMENSIONS
     resampling_method: str | None = None
     tms: TileMatrixSet | None = None
 
@@ -231,7 +232,7 @@ def from_attributes(attributes: dict[str, Any], *, node: str = "/") -> Levels:
         grid = keys.grid(crs, node=f"{node} layout {item.asset}")
         levels.append(Level(item.asset, grid, item.derived_from, limits.get(item.asset.rpartition("/")[2])))
     levels.sort(key=lambda level: level.grid.cell_size)
-    dimensions = spatial.from_attributes(attributes, node=node).dimensions or ("y", "x")
+    dimensions = spatial.from_attributes(attributes, node=node).dimensions or USUAL_DIMENSIONS
     return Levels(tuple(levels), dimensions, document.resampling_method, tms)
 
 
@@ -285,8 +286,12 @@ def from_tms(tms: TileMatrixSet, limits: TileLimits, *, count: int, resampling_m
     return Levels(tuple(levels), resampling_method=resampling_method, tms=tms.subset(ids))
 
 
-def from_halving(grid: Grid, *, count: int, resampling_method: str | None = None) -> Levels:
+def from_halving(
+    grid: Grid, *, count: int, dimensions: tuple[str, str] = USUAL_DIMENSIONS, resampling_method: str | None = None
+) -> Levels:
     """Lay out a native pyramid: level 0 is the grid itself, each further one half as fine, sizes rounded up.
+
+    `dimensions` are the names of rows and columns.
 
     Raises
     ------
@@ -298,12 +303,7 @@ def from_halving(grid: Grid, *, count: int, resampling_method: str | None = None
     levels: list[Level] = []
     for step in range(count):
         levels.append(Level(str(step), grid.coarsen(2**step), levels[-1].asset if levels else None))
-    return Levels(tuple(levels), resampling_method=resampling_method)
-
-
-def with_dimensions(levels: Levels, dimensions: tuple[str, str]) -> Levels:
-    """Rename the row and column dimensions."""
-    return replace(levels, dimensions=dimensions)
+    return Levels(tuple(levels), dimensions, resampling_method)
 
 
 def moved(levels: Levels, folder: str) -> Levels:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geozarr.errors import MetadataError, ParameterError
+from geozarr.levels import USUAL_DIMENSIONS
 from pyramids import footprint, placement, warp
 from pyramids.control import Mapping
 from pyramids.fold_cells import off_integer
@@ -119,6 +120,11 @@ class Placed:
     def grid(self) -> Grid:
         """The finest level."""
         return self._grid
+
+    @property
+    def dimensions(self) -> tuple[str, str]:
+        """Rows and columns of a TileMatrixSet."""
+        return USUAL_DIMENSIONS
 
     @property
     def quirks(self) -> tuple[Quirk, ...]:

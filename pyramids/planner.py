@@ -161,7 +161,7 @@ def make_plan(source: Source | Mosaic | Stack, options: Options | None = None) -
     fold.check_depth(len(levels.levels))
     methods = [_methods(variable, options, ratio, source.name) for variable in source.variables]
     origins = origins or (_Origin(),) * len(source.variables)
-    variables = _variables(source, methods, origins, notes=notes)
+    variables = _variables(source, methods, origins, dimensions=levels.dimensions, notes=notes)
     levels = replace(levels, resampling_method=_common_method(variables))
     reached = (coarsened(reach, 1 << step).align(height=chunk, width=chunk) for step in range(len(levels.levels)))
     chunk_count = sum(window.size for window in reached) // chunk**2 * sum(v.slice_count for v in variables)
@@ -370,7 +370,8 @@ def _native(source: Source, options: Options) -> tuple[Levels, int, Window]:
     most = 1 + math.ceil(math.log2(longest))
     if not 1 <= count <= most:
         raise ParameterError("levels", found=count, expected=f"from 1 to {most}, which is one pixel")
-    return levels_module.from_halving(grid, count=count), chunk, grid.window
+    levels = levels_module.from_halving(grid, count=count, dimensions=source.dimensions)
+    return levels, chunk, grid.window
 
 
 @dataclass(frozen=True)
@@ -513,7 +514,12 @@ def _origins(stack: Stack, begins: Sequence[int]) -> tuple[_Origin, ...]:
 
 
 def _variables(
-    source: Source, methods: list[_Methods], origins: Sequence[_Origin], *, notes: list[str]
+    source: Source,
+    methods: list[_Methods],
+    origins: Sequence[_Origin],
+    *,
+    dimensions: tuple[str, str],
+    notes: list[str],
 ) -> tuple[PlannedVariable, ...]:
     """Decide where variables begin, and where missing pixels are told: by NaN, by a nodata value, or by `alpha`."""
     planned = [
@@ -549,7 +555,8 @@ def _variables(
                 first=first.first,
             )
         )
-    _check_names(planned, alphas, source.name)
+    of_pyramid = (*dimensions, cf.GRID_MAPPING, ALPHA, *(variable.name for variable in alphas))
+    _check_names(planned, of_pyramid, source.name)
     return (*planned, *alphas)
 
 
@@ -565,14 +572,14 @@ def _alpha_method(method: str, otherwise: str) -> str:
     return method if method in ("nearest", "bilinear", "average") else area
 
 
-def _check_names(variables: Sequence[PlannedVariable], alphas: Sequence[PlannedVariable], node: str) -> None:
+def _check_names(variables: Sequence[PlannedVariable], of_pyramid: Sequence[str], node: str) -> None:
     """Refuse names of variables and leading axes that Zarr does not allow, or that stand for another array already."""
     names = [variable.name for variable in variables]
     axes = {axis.name for variable in variables for axis in variable.leading}
     for name in (*names, *sorted(axes)):
         if not multiscales.is_path(name) or "/" in name:
             raise MetadataError(node, "variables", found=name, expected="a name that Zarr allows")
-    taken = ["x", "y", cf.GRID_MAPPING, ALPHA, *(variable.name for variable in alphas)]
+    taken = [*of_pyramid]
     for name in (*names, *sorted(axes)):
         if name in taken:
             expected = "a name that the pyramid does not use itself, each name once"

@@ -19,6 +19,7 @@ from obstore.store import MemoryStore
 import oracle
 import pyramids
 from geozarr import Grid, Window, crs
+from geozarr.levels import USUAL_DIMENSIONS
 from pyramids import Axis, Options, Pixels, Plan, Slice, SourceVariable
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class FakeSource:
     code: str = UTM
     transform: Affine = field(default_factory=lambda: Affine(30, 0, 500000, 0, -30, 5000000))
     names: tuple[str, ...] = ()
+    dimensions: tuple[str, str] = USUAL_DIMENSIONS
     quirks: tuple[Quirk, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = "made for a test"

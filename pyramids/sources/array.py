@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 
 from geozarr.errors import ChunkReadError, MetadataError, ParameterError, SeveralGridsError, UnknownNameError
+from geozarr.levels import USUAL_DIMENSIONS
 from pyramids.sources import cf_select
 from pyramids.sources.cf_attributes import text
 from pyramids.sources.cf_axes import SpatialAxes, axes_of, geolocation_of
@@ -175,6 +176,7 @@ class ArraySource:
         rasters, left_out = _rasters(dataset, variables, name)
         placed = _placed(dataset, rasters[0], reading, name)
         self._grid: AnyGrid = placed.grid
+        self._dimensions = _dimensions(rasters[0].axes, placed.grid)
         self._opened = tuple(_open(raster, reading, name) for raster in rasters)
         if not reading.is_part:
             cf_select.require_used(reading.select, [opened.described.leading for opened in self._opened], name)
@@ -192,6 +194,11 @@ class ArraySource:
     def grid(self) -> AnyGrid:
         """The shared grid."""
         return self._grid
+
+    @property
+    def dimensions(self) -> tuple[str, str]:
+        """Names of rows and columns; see `Source.dimensions`."""
+        return self._dimensions
 
     @property
     def variables(self) -> tuple[SourceVariable, ...]:
@@ -450,6 +457,12 @@ def _of_axes(rasters: Sequence[_Raster], name: str) -> Iterable[Quirk]:
         if raster.array.dims[-2:] != (raster.axes.y, raster.axes.x):
             found = ", ".join(map(str, raster.array.dims))
             yield Quirk("axis-order", f"{name} {raster.array.name}", found, "rows and columns are put last")
+
+
+def _dimensions(axes: SpatialAxes, grid: AnyGrid) -> tuple[str, str]:
+    """Keep names that readers know: of latitudes and longitudes only where the pixels lie on such."""
+    is_kept = axes.are_usual and grid.crs.is_geographic
+    return (axes.y, axes.x) if is_kept else USUAL_DIMENSIONS
 
 
 def _block_of(opened: _Opened) -> tuple[int, int]:

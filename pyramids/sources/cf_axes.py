@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from geozarr.errors import MetadataError
+from geozarr.levels import USUAL_DIMENSIONS
 from pyramids.sources.cf_attributes import text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _X_WORDS = frozenset(
 _Y_WORDS = frozenset(
     {"y", "lat", "latitude", "northing", "northings", "yc", "rlat", "nav_lat", "projection_y_coordinate", "lats"}
 )
-_USUAL = (("y", "x"), ("lat", "lon"), ("latitude", "longitude"))  # names that a native pyramid keeps
+_USUAL = (USUAL_DIMENSIONS, ("lat", "lon"), ("latitude", "longitude"))  # names that a native pyramid keeps
 
 
 class SpatialAxes(NamedTuple):

@@ -43,6 +43,7 @@ from geozarr.errors import (
     UnsupportedError,
 )
 from geozarr.grid import Grid
+from geozarr.levels import USUAL_DIMENSIONS
 from geozarr.window import Window
 from pyramids.placement import ControlPoints
 from pyramids.sources import files
@@ -196,6 +197,11 @@ class RasterSource:
     def quirks(self) -> tuple[Quirk, ...]:
         """What was groomed."""
         return (*self._quirks, *_quirks_of(self.grid, self._path))
+
+    @property
+    def dimensions(self) -> tuple[str, str]:
+        """Rows and columns have no names of their own."""
+        return USUAL_DIMENSIONS
 
     @property
     def has_alpha(self) -> bool:

@@ -134,6 +134,11 @@ class Source(Protocol):
         ...
 
     @property
+    def dimensions(self) -> tuple[str, str]:
+        """Names of rows and columns in a native pyramid: `USUAL_DIMENSIONS`, or others that most readers know."""
+        ...
+
+    @property
     def variables(self) -> tuple[SourceVariable, ...]:
         """What it holds."""
         ...

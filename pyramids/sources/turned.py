@@ -63,6 +63,11 @@ class TurnedSource:
         return self._grid
 
     @property
+    def dimensions(self) -> tuple[str, str]:
+        """Names of rows and columns."""
+        return self._source.dimensions
+
+    @property
     def variables(self) -> tuple[SourceVariable, ...]:
         """What it holds."""
         return self._source.variables

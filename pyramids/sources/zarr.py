@@ -97,6 +97,11 @@ class ZarrSource:
         return self._described.grid
 
     @property
+    def dimensions(self) -> tuple[str, str]:
+        """Names of rows and columns; see `Source.dimensions`."""
+        return self._described.dimensions
+
+    @property
     def quirks(self) -> tuple[Quirk, ...]:
         """What was groomed."""
         return (*self._mended, *self._described.quirks)

@@ -118,8 +118,8 @@ def test_the_tile_matrix_set_rides_along_inline_with_its_limits() -> None:
     }
 
 
-def test_dimensions_are_renamed_everywhere() -> None:
-    made = levels.with_dimensions(levels.from_halving(GRID, count=2), ("latitude", "longitude"))
+def test_names_of_dimensions_are_written_and_read() -> None:
+    made = levels.from_halving(GRID, count=2, dimensions=("latitude", "longitude"))
     assert made.dimensions == ("latitude", "longitude")
     assert levels.from_attributes(attributes(made)) == made
 

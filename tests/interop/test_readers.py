@@ -10,7 +10,7 @@ import odc.geo.xr  # noqa: F401 - registers the `.odc` accessor
 import pytest
 import rasterio
 import rasterio.shutil
-import rioxarray  # noqa: F401 - registers the `.rio` accessor
+import rioxarray
 import xarray as xr
 import zarr
 from affine import Affine
@@ -50,12 +50,15 @@ def _field(dtype: str, nodata: float | None) -> NDArray[Any]:
 
 LAYOUTS = (("WebMercatorQuad", "none"), ("WebMercatorQuad", 512), ("native", "none"))
 MATRIX = [(case, *layout) for case in CASES for layout in LAYOUTS]
+NAMES = {"lat": ("lat", "lon"), "latitude": ("latitude", "longitude")}  # of rows and columns, which a native one keeps
+NAMED = [("float32--9999-degrees", f"native {names}", "none") for names in NAMES]
 
 
-@pytest.fixture(scope="module", params=MATRIX, ids=lambda choice: "-".join(map(str, choice)))
+@pytest.fixture(scope="module", params=[*MATRIX, *NAMED], ids=lambda choice: "-".join(map(str, choice)))
 def pyramid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, levels.Levels]:
     """A built pyramid of each case, aligned and native, with and without shards."""
-    case, tms, shard = request.param
+    case, layout, shard = request.param
+    tms, _, names = layout.partition(" ")
     dtype, nodata, crs, size, origin = CASES[case]
     folder = tmp_path_factory.mktemp("pyramid")
     raster = folder / "source.tif"
@@ -69,7 +72,12 @@ def pyramid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     options: dict[str, Any] = {"tms": tms, "shard": shard}
     if tms == "native":
         options |= {"chunk": 256, "levels": 3}
-    plan = pyramids.build(raster, folder / "scene.zarr", **options)
+    source: Any = raster
+    if names:
+        y, x = NAMES[names]
+        source = rioxarray.open_rasterio(raster).squeeze("band", drop=True).rename({"y": y, "x": x}).rename("height")
+    plan = pyramids.build(source, folder / "scene.zarr", **options)
+    assert plan.levels.dimensions == NAMES.get(names, ("y", "x"))
     return folder / "scene.zarr", plan.levels
 
 
@@ -93,9 +101,10 @@ def test_xarray_datatree_masks_and_places_every_level(pyramid: tuple[Path, level
         node = tree[level.asset].to_dataset()
         values, valid = _stored(path, level.asset)
         assert "spatial_ref" in node.coords
-        assert node["height"].dims == ("y", "x")
-        np.testing.assert_array_equal(node["x"].values, level.grid.x_centres())
-        np.testing.assert_array_equal(node["y"].values, level.grid.y_centres())
+        y, x = node["height"].dims
+        assert (y, x) == expected.dimensions
+        np.testing.assert_array_equal(node[x].values, level.grid.x_centres())
+        np.testing.assert_array_equal(node[y].values, level.grid.y_centres())
         read = node["height"].values
         if "alpha" in node:
             np.testing.assert_array_equal(read, values)  # alpha tells; xarray must not mask a value on its own

@@ -16,8 +16,12 @@ import zarr.storage
 from affine import Affine
 
 import builds
+import pyramids
 from builds import FakeSource, scene
+from conformance import check
+from geozarr.errors import MetadataError
 from pyramids import Axis, Plan
+from pyramids import plan as plan_module
 
 if TYPE_CHECKING:
     from obstore.store import MemoryStore
@@ -288,6 +292,44 @@ def test_xarray_and_rioxarray_see_crs_transform_and_missing_pixels(tms: str, dty
         np.testing.assert_array_equal(np.isnan(dataset.v0.values), ~builds.validity(store, level.asset, "v0"))
         np.testing.assert_allclose(dataset.x.values, level.grid.x_centres())
         np.testing.assert_allclose(dataset.y.values, level.grid.y_centres())
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "tms", "kept"),
+    [
+        (("lat", "lon"), "OGC:CRS84", "native", ("lat", "lon")),
+        (("latitude", "longitude"), "EPSG:4326", "native", ("latitude", "longitude")),
+        (("y", "x"), "OGC:CRS84", "native", ("y", "x")),
+        (("northing", "easting"), builds.UTM, "native", ("y", "x")),
+        (("lat", "lon"), builds.UTM, "native", ("y", "x")),
+        (("lat", "lon"), "OGC:CRS84", "WebMercatorQuad", ("y", "x")),
+    ],
+)
+@pytest.mark.parametrize("is_south_up", [False, True])
+def test_a_native_pyramid_keeps_the_names_of_latitudes_and_longitudes(
+    names: tuple[str, str], code: str, tms: str, kept: tuple[str, str], is_south_up: bool
+) -> None:
+    size = (0.1, -0.1) if code != builds.UTM else (30.0, -30.0)
+    array = builds.data_array(scene("int16", (300, 280)), code=code, cell=size, corner=(0.0, 60.0), dims=names)
+    array = array.isel({names[0]: slice(None, None, -1)}) if is_south_up else array
+    plan, store = builds.build(array, tms=tms, nodata=-9999, **({"chunk": 64} if tms == "native" else {}))
+    assert plan_module.from_document(json.loads(json.dumps(plan.to_document()))).levels == plan.levels
+    for path in plan.levels.assets:
+        assert document(store, path)["attributes"]["spatial:dimensions"] == list(kept)
+        assert document(store, f"{path}/v")["dimension_names"] == list(kept)
+        for name, standard_name in zip(kept, ("latitude", "longitude"), strict=True):
+            attributes = document(store, f"{path}/{name}")["attributes"]
+            assert (attributes["standard_name"] == standard_name) == (tms == "native" and code != builds.UTM)
+    assert not check(store, depth="pixels").findings
+
+
+def test_names_that_a_native_pyramid_keeps_are_taken() -> None:
+    shape, size, corner = (30, 28), (0.1, -0.1), (0.0, 60.0)
+    array = builds.data_array(scene("int16", shape), code="OGC:CRS84", cell=size, corner=corner, dims=("lat", "lon"))
+    plan = builds.plan_for(pyramids.open_source(array.rename("x")), tms="native")
+    assert [variable.name for variable in plan.variables] == ["x"]
+    with pytest.raises(MetadataError, match="that the pyramid does not use itself"):
+        builds.plan_for(pyramids.open_source(array.rename("x")))
 
 
 def test_documents_are_json_without_extensions() -> None:
