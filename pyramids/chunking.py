@@ -147,8 +147,7 @@ class Workload:
         return min(2 * self.workers * one, rows * cols) * self._cell_bytes(slices)
 
     def _cell_bytes(self, slices: int) -> int:
-        """Bytes of a decoded cell that is kept: values and masks, opacity, and what it costs to know of it."""
-        return self.cell[0] * self.cell[1] * ((self.itemsize + 1) * slices + 1) + CELL_OVERHEAD
+        return cell_bytes(self.cell, self.itemsize, slices)
 
     def cells_needed(self, slices: int) -> int:
         """Bytes of decoded cells without which workers would wait for each other."""
@@ -186,6 +185,11 @@ class Workload:
         cells = side * side * self.fold_bytes[min(level, len(self.fold_bytes) - 1)]
         # Distinct values with their counts are no more than there are pixels.
         return min(cells, side * side * 24 + self.reach[0] * self.reach[1] * (self.itemsize + 4)) * slices
+
+
+def cell_bytes(cell: tuple[int, int], itemsize: int, slices: int) -> int:
+    """Bytes of a decoded cell that is kept: values and masks, opacity, and what it costs to know of it."""
+    return cell[0] * cell[1] * ((itemsize + 1) * slices + 1) + CELL_OVERHEAD
 
 
 @dataclass(frozen=True)

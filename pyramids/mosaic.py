@@ -1,25 +1,30 @@
 """Several sources as one: each is warped onto the finest level by itself, and a stated rule says what counts where.
 
 Sources may differ in CRS, zone, resolution and in where their missing values stand; they agree in variables. Nothing is
-loaded together: a window of the mosaic reads what each source has of it. Once placed, a mosaic is a source on the grid
+loaded together: a window of the mosaic reads what each source has of it, by way of decoded cells that are kept while
+the memory of the build allows. Once placed, a mosaic is a source on the grid
 of the finest level, so that planning, folding and storing see nothing of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+import threading
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geozarr.errors import MetadataError, ParameterError
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError
 from geozarr.levels import USUAL_DIMENSIONS
 from pyramids import footprint, placement, warp
 from pyramids.control import Mapping
 from pyramids.fold_cells import off_integer
+from pyramids.scratch import Scratch
+from pyramids.sources.blocks import CellCache, Cells, Piece
 from pyramids.sources.source import Pixels
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 OVERLAPS = ("first", "last", "min", "max", "mean")
 _BLOCK = 256  # pixels along a side of what `coverage` speaks of
 _MOST = 2**24  # pixels of one source that are read at once
+_KEPT = 2**21  # the same, by way of cells that are kept: of larger windows, few are needed by the next one
 
 
 class Several:
@@ -161,6 +167,12 @@ class PlacedMosaic(Placed):
         self._methods = methods
         self._mappings = tuple(Mapping(grid, source.grid) for source in mosaic.sources)
         self._windows = tuple(self._window_of(source) for source in mosaic.sources)
+        self._cells: tuple[Cells, ...] | None = None
+        self._local = threading.local()
+
+    def keep(self, cache: CellCache) -> None:
+        """Read through decoded cells of the sources from now on, which are kept there."""
+        self._cells = tuple(Cells(source, cache) for source in self._mosaic.sources)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PlacedMosaic, (self._mosaic, self._grid, self._methods)
@@ -245,12 +257,14 @@ class PlacedMosaic(Placed):
             needed = pixels_of[method]
             if needed.is_empty:
                 continue
-            pixels = source.read(needed, [slices[index] for index in chosen])
+            piece = self._read(number, needed, tuple(slices[index] for index in chosen))
+            if piece is None:
+                continue
             nodata = [self.variables[slices[index].variable].nodata for index in chosen]
             found, held = warp.resample(
-                np.ascontiguousarray(pixels.values),
-                np.ascontiguousarray(pixels.valid),
-                window=needed,
+                piece.values,
+                piece.valid,
+                window=piece.window,
                 where=where,
                 method=method,
                 nodata=[0 if value is None or math.isnan(value) else value for value in nodata],
@@ -260,6 +274,23 @@ class PlacedMosaic(Placed):
             for index, plane, mask, value in zip(chosen, found, held, nodata, strict=True):
                 values[index], valid[index] = _beside(plane, mask, value), mask
         yield window, values, valid
+
+    def _read(self, number: int, needed: Window, slices: tuple[Slice, ...]) -> Piece | None:
+        """Read a window of a source, or one around it; None where nothing there is known to hold data."""
+        if self._cells is not None and needed.size <= _KEPT:
+            # What cannot be read of a cell may lie beside what is needed of it.
+            with contextlib.suppress(ChunkReadError):
+                return self._cells[number].read(needed, slices, self._scratch)
+        pixels = self._mosaic.sources[number].read(needed, slices)
+        return Piece(needed, np.ascontiguousarray(pixels.values), np.ascontiguousarray(pixels.valid), None)
+
+    @property
+    def _scratch(self) -> Scratch:
+        """Memory of this thread, for pixels that come from several cells."""
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = Scratch()
+        found: Scratch = self._local.scratch
+        return found
 
 
 class _Picked:

@@ -17,6 +17,7 @@ import numpy as np
 
 from geozarr.errors import MetadataError, ParameterError, SourceChangedError
 from pyramids.mosaic import OVERLAPS, Mosaic, Placed, Several
+from pyramids.sources.blocks import CellCache
 from pyramids.sources.source import Pixels, Slice
 
 if TYPE_CHECKING:
@@ -142,6 +143,12 @@ class PlacedStack(Placed):
             part.on(level, [next(rest) for _ in part.sources]) for part, level in zip(stack.parts, grids, strict=True)
         )
         self._places = stack.places
+
+    def keep(self, capacity: int) -> None:
+        """Keep decoded cells of all sources from now on, so many bytes of them."""
+        cache = CellCache(capacity)
+        for part in self._parts:
+            part.keep(cache)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PlacedStack, (self._stack, self._grid, self._grids, self._methods)

@@ -27,12 +27,13 @@ from geozarr.errors import (
     cause_in_words,
 )
 from geozarr.manifest import Entry
-from pyramids import plan, shards, walk, writers
+from pyramids import chunking, plan, shards, walk, writers
 from pyramids.handover import Handovers
 from pyramids.journal import Done
 from pyramids.objects import arrays_of
 from pyramids.scratch import ScratchPool
-from pyramids.sources.blocks import Blocks
+from pyramids.sources.blocks import Blocks, cell_shape
+from pyramids.stack import PlacedStack
 from pyramids.walk import Surroundings
 from pyramids.writers import Writers
 
@@ -51,6 +52,15 @@ LOOKS = 1.0  # seconds between looks at the lease, where that is a file of this 
 LOOKS_FAR = 10.0  # elsewhere
 MOST_RECIPE = 16 * 2**20  # bytes; it goes out with every unit of work
 _MOST_OPEN = 2  # workshops of a process: one that is at work, and one that has ended and was not noticed yet
+
+
+def _at_hand(planned: Plan, source: Source) -> int:
+    """Bytes of the cells that workers use, and that are read ahead for them: all that are worth keeping of warped ones.
+
+    Each is used once; cells of the sources, of which they are made, are needed by the next one too.
+    """
+    itemsize = max(variable.dtype.itemsize for variable in planned.variables)
+    return 2 * planned.workers * chunking.cell_bytes(cell_shape(source), itemsize, planned.together)
 
 
 @dataclass
@@ -105,6 +115,10 @@ class Workshop:
         self._open.enter_context(heap.kept())
         flight, cache = writers.shares(store, planned)
         self.writers = self._open.enter_context(Writers(store, capacity=flight))
+        if isinstance(source, PlacedStack):
+            own = min(cache // 2, _at_hand(planned, source))
+            source.keep(cache - own)
+            cache = own
         self.blocks = self._open.enter_context(
             Blocks(source, capacity=cache, readers=planned.workers, damaged=planned.damaged)
         )

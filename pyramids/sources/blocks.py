@@ -25,7 +25,7 @@ from pyramids.sources import damaged as damaged_module
 from pyramids.sources.damaged import ERROR, Damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,56 +84,97 @@ def cell_shape(source: Source) -> tuple[int, int]:
     return rows, cols
 
 
-class Blocks:
-    """Reads windows of a source through an LRU of decoded cells. Safe to call from many threads.
+class CellCache:
+    """Decoded cells, bounded in bytes, of one source or of several that share the bound. Safe to use from many threads.
+
+    Parameters
+    ----------
+    capacity : int
+        Bytes that may be kept. Each thread may hold one cell beyond it.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._cells: OrderedDict[Hashable, Future[_Cell]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.size = 0  # bytes of the cells that are kept
+        self.pool = BufferPool()
+        self.decoded = 0  # cells decoded so far, those decoded again included
+        self.seconds = 0.0  # CPU time of decoding, of all threads
+
+    def holds(self, key: Hashable) -> bool:
+        """Tell whether a cell is here, or on its way."""
+        with self._lock:
+            return key in self._cells
+
+    def get(self, key: Hashable, decode: Callable[[], _Cell]) -> _Cell:
+        """Return a cell, which is decoded by whoever asks for it first.
+
+        Raises
+        ------
+        GeoZarrError
+            As decoding does; who asks again has it decoded again.
+        """
+        with self._lock:
+            entry = self._cells.get(key)
+            is_mine = entry is None
+            if entry is None:
+                entry = self._cells[key] = Future()
+            else:
+                self._cells.move_to_end(key)
+        if not is_mine:
+            return entry.result()
+        started = time.thread_time()
+        try:
+            cell = decode()
+        except BaseException as error:
+            entry.set_exception(error)  # first of all: others wait for it
+            with self._lock:
+                self._cells.pop(key, None)
+            raise
+        entry.set_result(cell)
+        with self._lock:
+            self.decoded += 1
+            self.seconds += time.thread_time() - started
+            self.size += _size(cell.piece)
+            self._forget()
+        return cell
+
+    def _forget(self) -> None:
+        """Drop what was used longest ago, until the rest fits; cells that are being decoded stay."""
+        while self.size > self._capacity:
+            key = next((key for key, entry in self._cells.items() if entry.done()), None)
+            if key is None:
+                return
+            self.size -= _size(self._cells.pop(key).result().piece)
+
+    def clear(self) -> None:
+        """Forget all cells."""
+        with self._lock:
+            self._cells.clear()
+            self.size = 0
+        self.pool.clear()
+
+
+class Cells:
+    """Reads windows of a source through decoded cells that are kept. Safe to call from many threads.
 
     Parameters
     ----------
     source : Source
         What is read.
-    capacity : int
-        Bytes that may be kept. Each thread may hold one cell beyond it.
-    readers : int
-        Threads that read ahead.
+    cache : CellCache
+        Where its cells are, maybe beside those of other sources.
     damaged : str
         What is done about a block that cannot be read: "error", or "nodata" to take it for missing.
     """
 
-    def __init__(self, source: Source, *, capacity: int, readers: int = 1, damaged: str = ERROR) -> None:
-        self._is_closed = False
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+    def __init__(self, source: Source, cache: CellCache, *, damaged: str = ERROR) -> None:
         self._source = source
-        self._capacity = capacity
+        self.cache = cache
         self._read = _read_all if damaged == ERROR else damaged_module.read
         self._cell = cell_shape(source)
         self._block = source.block_shape
-        self._cells: OrderedDict[tuple[object, int, int], Future[_Cell]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._kept = 0
-        self._pool = BufferPool()
-        self.decoded = 0  # cells decoded so far, those decoded again included
-        self.seconds = 0.0  # CPU time of decoding, of all threads
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop reading ahead, and forget all cells."""
-        self._is_closed = True
-        self._readers.shutdown(wait=True, cancel_futures=True)
-        with self._lock:
-            self._cells.clear()
-            self._kept = 0
-        self._pool.clear()
-
-    def prefetch(self, window: Window, slices: Sequence[Slice]) -> None:
-        """Have the cells of a window decoded by other threads, for a `read` that will come soon."""
-        for row, col in self._cells_of(window):
-            with self._lock:
-                is_there = (slices, row, col) in self._cells
-            if not is_there and not self._is_closed:
-                with contextlib.suppress(RuntimeError):  # closed meanwhile
-                    self._readers.submit(self._get, row, col, slices)
 
     def _cells_of(self, window: Window) -> Iterator[tuple[int, int]]:
         rows, cols = self._cell
@@ -165,8 +206,8 @@ class Blocks:
         ----------
         window : Window
             Inside the source.
-        slices : sequence of Slice
-            As for `Source.read`; always the same object for the same slices.
+        slices : tuple of Slice
+            As for `Source.read`; cells are kept of the very same slices in that order.
         scratch : Scratch
             Holds the pixels where they come from several cells, until the next call.
         damaged : set of Damage, optional
@@ -192,40 +233,11 @@ class Blocks:
             return found[0]
         return _joined(found, window, scratch, is_whole=len(found) == len(parts)) if found else None
 
-    def _get(self, row: int, col: int, slices: Sequence[Slice]) -> _Cell:
-        key = (slices, row, col)
-        with self._lock:
-            entry = self._cells.get(key)
-            is_mine = entry is None
-            if entry is None:
-                entry = self._cells[key] = Future()
-            else:
-                self._cells.move_to_end(key)
-        if not is_mine:
-            return entry.result()
-        started = time.thread_time()
-        try:
-            cell = self._decode(row, col, slices)
-        except BaseException as error:
-            entry.set_exception(error)  # first of all: others wait for it
-            with self._lock:
-                self._cells.pop(key, None)
-            raise
-        entry.set_result(cell)
-        with self._lock:
-            self.decoded += 1
-            self.seconds += time.thread_time() - started
-            self._kept += _size(cell.piece)
-            self._forget()
-        return cell
+    def _key(self, row: int, col: int, slices: Sequence[Slice]) -> Hashable:
+        return self, slices, row, col
 
-    def _forget(self) -> None:
-        """Drop what was used longest ago, until the rest fits; cells that are being decoded stay."""
-        while self._kept > self._capacity:
-            key = next((key for key, entry in self._cells.items() if entry.done()), None)
-            if key is None:
-                return
-            self._kept -= _size(self._cells.pop(key).result().piece)
+    def _get(self, row: int, col: int, slices: Sequence[Slice]) -> _Cell:
+        return self.cache.get(self._key(row, col, slices), lambda: self._decode(row, col, slices))
 
     def _decode(self, row: int, col: int, slices: Sequence[Slice]) -> _Cell:
         rows, cols = self._cell
@@ -233,13 +245,58 @@ class Blocks:
         if not self.may_hold(window):
             return _Cell(None)
         dtype = self._source.variables[slices[0].variable].dtype
-        memory = self._pool.array((len(slices), *window.shape), dtype)
+        memory = self.cache.pool.array((len(slices), *window.shape), dtype)
         pixels, damaged = self._read(self._source, window, slices, memory)
         count = np.count_nonzero(pixels.valid)
         if count == 0:
             return _Cell(None, damaged)
         valid = None if count == pixels.valid.size else np.ascontiguousarray(pixels.valid)
         return _Cell(Piece(window, np.ascontiguousarray(pixels.values), valid, pixels.alpha), damaged)
+
+
+class Blocks(Cells):
+    """Reads windows of a source through decoded cells of its own, and ahead.
+
+    Parameters
+    ----------
+    source, damaged
+        As for `Cells`.
+    capacity : int
+        As for `CellCache`.
+    readers : int
+        Threads that read ahead.
+    """
+
+    def __init__(self, source: Source, *, capacity: int, readers: int = 1, damaged: str = ERROR) -> None:
+        super().__init__(source, CellCache(capacity), damaged=damaged)
+        self._is_closed = False
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading ahead, and forget all cells."""
+        self._is_closed = True
+        self._readers.shutdown(wait=True, cancel_futures=True)
+        self.cache.clear()
+
+    @property
+    def decoded(self) -> int:
+        """Cells decoded so far, those decoded again included."""
+        return self.cache.decoded
+
+    @property
+    def seconds(self) -> float:
+        """CPU time of decoding, of all threads."""
+        return self.cache.seconds
+
+    def prefetch(self, window: Window, slices: Sequence[Slice]) -> None:
+        """Have the cells of a window decoded by other threads, for a `read` that will come soon."""
+        for row, col in self._cells_of(window):
+            if not self.cache.holds(self._key(row, col, slices)) and not self._is_closed:
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    self._readers.submit(self._get, row, col, slices)
 
 
 def _read_all(

@@ -133,7 +133,7 @@ def test_b10_bytes_kept_stay_within_capacity_and_a_cell_a_thread(block_shape: tu
         def measure(_: Window) -> None:
             nonlocal most
             with lock:
-                most = max(most, cells._kept)
+                most = max(most, cells.cache.size)
 
         made.before_read = measure
         rng = np.random.default_rng(6)
@@ -141,9 +141,9 @@ def test_b10_bytes_kept_stay_within_capacity_and_a_cell_a_thread(block_shape: tu
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda window: cells.read(window, ONE, Scratch()), asked))
         measure(asked[0])
-        assert cells._kept <= capacity
-        held = sum(blocks._size(entry.result().piece) for entry in cells._cells.values())
-        assert cells._kept == held
+        assert cells.cache.size <= capacity
+        held = sum(blocks._size(entry.result().piece) for entry in cells.cache._cells.values())
+        assert cells.cache.size == held
     assert most <= capacity + threads * one
 
 
@@ -197,7 +197,7 @@ def test_b9_an_error_reaches_everybody_who_waits_and_is_not_kept() -> None:
         except ChunkReadError:
             piece = cells.read(Window(0, 0, 10, 10), ONE, Scratch())
         assert_piece(piece, Window(0, 0, 10, 10), made)
-        assert cells._kept == size_of(64, 64)
+        assert cells.cache.size == size_of(64, 64)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -217,7 +217,7 @@ def test_b9_leaving_while_a_cell_is_decoded_keeps_nobody_waiting(fails: bool) ->
         with Blocks(made, capacity=2**30) as cells:
             first = pool.submit(cells.read, Window(0, 0, 10, 10), ONE, Scratch())
             assert inside.wait(30)
-            (entry,) = cells._cells.values()  # what another thread that wants the cell waits for
+            (entry,) = cells.cache._cells.values()  # what another thread that wants the cell waits for
         go_on.set()
         for waiting in (entry, first):
             assert isinstance(waiting.exception(timeout=30), ChunkReadError) == fails
@@ -302,7 +302,7 @@ def test_cells_without_data_are_remembered_not_kept() -> None:
     with Blocks(made, capacity=10 * chunking.CELL_OVERHEAD) as cells:
         for _ in range(2):
             assert cells.read(Window(0, 0, 64, 64), ONE, Scratch()) is None
-        assert cells._kept == chunking.CELL_OVERHEAD
+        assert cells.cache.size == chunking.CELL_OVERHEAD
     assert len(made.reads) == 1
 
 

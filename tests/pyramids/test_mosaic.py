@@ -22,12 +22,15 @@ import pyramids
 from builds import FakeSource, scene
 from conformance import check
 from geozarr import Window
-from geozarr.errors import MetadataError, ParameterError, TargetExistsError, UnsupportedError
-from pyramids import Options, Slice
+from geozarr.errors import ChunkReadError, MetadataError, ParameterError, TargetExistsError, UnsupportedError
+from pyramids import Options, Slice, chunking
 from pyramids.cli import main
 from pyramids.mosaic import OVERLAPS, Mosaic, PlacedMosaic
+from pyramids.sources import blocks
+from pyramids.stack import PlacedStack, of_named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -286,3 +289,75 @@ def test_a_window_that_needs_much_of_a_source_is_read_in_parts(monkeypatch: pyte
     assert_array_equal(found.valid, expected.valid)
     assert len(source.reads) > 10
     assert all(window.size <= 5000 for window, _ in source.reads)
+
+
+def two_sources(side: int = 300) -> tuple[FakeSource, FakeSource]:
+    """Two that overlap, askew to the finest level, in blocks of 64."""
+    corners = (500_000, 503_000)
+    first, second = (
+        FakeSource(
+            scene("int16", (1, side, side), seed=seed), nodata=0, transform=Affine(30, 0, x, 0, -30, 5_000_000 + x)
+        )
+        for seed, x in enumerate(corners)
+    )
+    return first, second
+
+
+@pytest.mark.parametrize("of_one_variable", [True, False], ids=["mosaic", "stack"])
+def test_each_block_of_a_source_is_decoded_once(monkeypatch: pytest.MonkeyPatch, of_one_variable: bool) -> None:
+    """DESIGN section 4, though four target blocks need a block of a source at their common corner."""
+    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
+    sources = two_sources(900)
+    several = Mosaic(sources, "mean") if of_one_variable else of_named({"a": [sources[0]], "b": [sources[1]]}, "first")
+    plan, store = builds.build(several, resampling="cubic")
+    assert plan.footprint.size > 4 * plan.block**2, "several blocks"
+    for source in sources:
+        counts = builds.cells_read(source)
+        assert len(counts) == 15 * 15
+        assert set(counts.values()) == {1}
+    monkeypatch.setattr("pyramids.stack.PlacedStack.keep", lambda *_: None)
+    sources[0].reads.clear()
+    again, others = builds.build(several, resampling="cubic")
+    assert again == plan
+    assert sum(window.size for window, _ in sources[0].reads) > sources[0].grid.window.size, "else nothing is shown"
+    assert builds.objects(others) == builds.objects(store)
+
+
+def test_cells_of_all_sources_share_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "CELL_PIXELS", 1)
+    sources = two_sources()
+    plan = pyramids.make_plan(Mosaic(sources))
+    placed = Mosaic(sources).on(plan.levels.finest.grid, plan.source.methods)
+    expected = placed.read(plan.footprint, [Slice(0, 0)])
+    most = 4 * chunking.cell_bytes((64, 64), 2, 1)
+    cache = blocks.CellCache(most)
+    placed.keep(cache)
+    for part in plan.footprint.split(height=100, width=100):
+        found, here = placed.read(part, [Slice(0, 0)]), part.relative_to(plan.footprint).slices
+        assert_array_equal(found.values[0], expected.values[0][here])
+        assert_array_equal(found.valid[0], expected.valid[0][here])
+        assert cache.size <= most
+    assert cache.size > most // 2
+
+
+@pytest.mark.parametrize("cell_pixels", [1, 300 * 300])
+def test_b9_damage_is_no_wider_than_what_is_needed_of_a_source(
+    monkeypatch: pytest.MonkeyPatch, cell_pixels: int
+) -> None:
+    """A damaged block spoils what is made of it, and not what is made of others of its cell."""
+    sources = two_sources()
+    spoiled = Window(130, 130, 1, 1)
+
+    def damage(window: Window) -> None:
+        if not window.intersect(spoiled).is_empty:
+            raise ChunkReadError("v0", "2/2")
+
+    def built(keep: Callable[..., None]) -> dict[str, bytes]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pyramids.stack.PlacedStack.keep", keep)
+            _, store = builds.build(Mosaic(sources), damaged="nodata")
+        return builds.objects(store)
+
+    monkeypatch.setattr(blocks, "CELL_PIXELS", cell_pixels)
+    sources[0].before_read = damage
+    assert built(PlacedStack.keep) == built(lambda *_: None)
