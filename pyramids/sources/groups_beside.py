@@ -6,8 +6,9 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from geozarr.errors import MetadataError
-from pyramids.sources.cf_attributes import text
+from pyramids.sources.cf_attributes import plain, text
 from pyramids.sources.cf_axes import axes_of, geolocation_of, tells_latitude, tells_longitude
+from pyramids.sources.cf_crs import geotransform
 from pyramids.sources.quirk import Quirk
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def completed(
     """Add to a group what other groups of the file hold of it.
 
     What its variables name by a path, or by a name that a group above has; and coordinate variables of its dimensions
-    in groups above (CF 2.7.1, search by path and by proximity). Where its rasters have no place even so, the coordinate
-    variables of their dimensions that any one group has, or its longitude and latitude of each pixel.
+    in groups above (CF 2.7.1, search by path and by proximity). Where none of its rasters has a place even so, the
+    coordinate variables of their dimensions that any one group has, or its longitude and latitude of each pixel.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def completed(
     dataset = dataset.assign_coords(_referenced(dataset, groups, path))
     for place in above:
         dataset = dataset.assign_coords(_of_dimensions(dataset, groups[place]))
-    if all(_is_placed(dataset, array, node) for array in dataset.data_vars.values() if array.ndim > 1):
+    if any(_is_placed(dataset, array, node) for array in dataset.data_vars.values() if array.ndim > 1):
         return dataset, ()
     return _beside(dataset, {key: value for key, value in groups.items() if key != path}, node)
 
@@ -143,10 +144,14 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _is_placed(dataset: xr.Dataset, array: xr.DataArray, node: str) -> bool:
-    """Tell whether coordinates say where a raster lies; where they contradict each other, no others are looked for."""
+    """Tell whether coordinates or a transform say where a raster lies, be it that they contradict each other."""
+    mapping = dataset.variables.get(text(array, "grid_mapping"))
+    attributes = {} if mapping is None else {key: plain(value) for key, value in mapping.attrs.items()}
     try:
         axes = axes_of(dataset, array, node)
-        return (axes is not None and None not in axes) or geolocation_of(dataset, array, node) is not None
+        if axes is not None and (None not in axes or geotransform(dataset, array, attributes) is not None):
+            return True
+        return geolocation_of(dataset, array, node) is not None
     except MetadataError:
         return True
 

@@ -164,6 +164,31 @@ def test_a_group_with_places_of_its_own_takes_no_others(tmp_path: Path, monkeypa
     same(pyramids.open_source(path, group="data"), pyramids.open_source(flat()))
 
 
+def test_a_transform_is_a_place(tmp_path: Path) -> None:
+    """Though another group has coordinates for dimensions of these names."""
+    pixels, elsewhere = flat(), cut(flat(), "y", "x")
+    six = data_array(scene("int16", SHAPE)).rio.transform().to_gdal()
+    pixels["crs"].attrs["GeoTransform"] = " ".join(map(str, six))
+    path = write(
+        tmp_path / "transform.nc", data=cut(pixels, "v", "crs"), other=elsewhere.assign_coords(x=elsewhere.x + 1000)
+    )
+    source = pyramids.open_source(path, group="data")
+    assert source.quirks == ()
+    same(source, pyramids.open_source(flat()))
+
+
+def test_a_variable_without_a_place_moves_no_other(tmp_path: Path) -> None:
+    """Bounds are no raster; nor is what other groups say of the dimensions of a raster with coordinates its own."""
+    pixels = flat()
+    pixels["y_bounds"] = (("y", "end"), np.stack([pixels.y + 15, pixels.y - 15], axis=-1))
+    places = cut(swath(), "lon", "lat").rename(line="y", pixel="x")
+    source = pyramids.open_source(
+        write(tmp_path / "bounds.nc", data=pixels, other=places), group="data", variables=["v"]
+    )
+    assert source.quirks == ()
+    same(source, pyramids.open_source(flat()))
+
+
 def test_coordinates_that_contradict_each_other_are_not_put_right_by_others(tmp_path: Path) -> None:
     pixels = flat()
     pixels["y"].attrs = pixels["x"].attrs = {"axis": "X"}
