@@ -18,6 +18,7 @@ from affine import Affine
 import builds
 import pyramids
 from geozarr import Grid, Window, crs
+from geozarr.levels import USUAL_DIMENSIONS
 from pyramids import Pixels, Slice, SourceVariable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Hills:
     name: str = "hills"
     fingerprint: str = "hills"
     has_alpha: bool = False
+    dimensions: tuple[str, str] = USUAL_DIMENSIONS
     block_shape: tuple[int, int] = (512, 512)
     resident_bytes: int = 0
     quirks: tuple[Any, ...] = ()

@@ -16,6 +16,7 @@ import numpy as np
 from affine import Affine
 
 from geozarr import Grid, crs
+from geozarr.levels import USUAL_DIMENSIONS
 from geozarr.manifest import Entry
 from pyramids import Options, SourceVariable, make_plan, walk
 from pyramids.coordinator import Coordinator
@@ -45,6 +46,7 @@ class DescribedSource:
     resident_bytes = 0
     quirks = ()
     has_alpha = False
+    dimensions = USUAL_DIMENSIONS
     block_shape = (BLOCK, BLOCK)
 
     def __init__(self, name: str, grid: Grid, variable: SourceVariable) -> None:
