@@ -151,7 +151,7 @@ class Workload:
 
     def cells_needed(self, slices: int) -> int:
         """Bytes of decoded cells without which workers would wait for each other."""
-        return 2 * self.workers * self._cell_bytes(slices)
+        return cells_at_hand(self.cell, self.itemsize, slices, workers=self.workers)
 
     def peak(self, block: int, slices: int, *, shard: int | None = None, cut: int | None = None) -> int:
         """Bytes that the process holds at most beside decoded cells, with so many slices walked together."""
@@ -190,6 +190,11 @@ class Workload:
 def cell_bytes(cell: tuple[int, int], itemsize: int, slices: int) -> int:
     """Bytes of a decoded cell that is kept: values and masks, opacity, and what it costs to know of it."""
     return cell[0] * cell[1] * ((itemsize + 1) * slices + 1) + CELL_OVERHEAD
+
+
+def cells_at_hand(cell: tuple[int, int], itemsize: int, slices: int, *, workers: int) -> int:
+    """Bytes of the decoded cells that workers use, and of those that are read ahead for them."""
+    return 2 * workers * cell_bytes(cell, itemsize, slices)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Sources may differ in CRS, zone, resolution and in where their missing values stand; they agree in variables. Nothing is
 loaded together: a window of the mosaic reads what each source has of it, by way of decoded cells that are kept while
-the memory of the build allows. Once placed, a mosaic is a source on the grid
-of the finest level, so that planning, folding and storing see nothing of it.
+the memory of the build allows. Once placed, a mosaic is a source on the grid of the finest level, so that planning,
+folding and storing see nothing of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import threading
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from geozarr.levels import USUAL_DIMENSIONS
 from pyramids import footprint, placement, warp
 from pyramids.control import Mapping
 from pyramids.fold_cells import off_integer
-from pyramids.scratch import Scratch
+from pyramids.scratch import ScratchPool
 from pyramids.sources.blocks import CellCache, Cells, Piece
 from pyramids.sources.source import Pixels
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from geozarr import Grid
     from geozarr.window import Window
+    from pyramids.scratch import Scratch
     from pyramids.sources.quirk import Quirk
     from pyramids.sources.source import Slice, Source, SourceVariable
 
@@ -168,7 +168,7 @@ class PlacedMosaic(Placed):
         self._mappings = tuple(Mapping(grid, source.grid) for source in mosaic.sources)
         self._windows = tuple(self._window_of(source) for source in mosaic.sources)
         self._cells: tuple[Cells, ...] | None = None
-        self._local = threading.local()
+        self._scratches = ScratchPool()
 
     def keep(self, cache: CellCache) -> None:
         """Read through decoded cells of the sources from now on, which are kept there."""
@@ -257,40 +257,33 @@ class PlacedMosaic(Placed):
             needed = pixels_of[method]
             if needed.is_empty:
                 continue
-            piece = self._read(number, needed, tuple(slices[index] for index in chosen))
-            if piece is None:
-                continue
             nodata = [self.variables[slices[index].variable].nodata for index in chosen]
-            found, held = warp.resample(
-                piece.values,
-                piece.valid,
-                window=piece.window,
-                where=where,
-                method=method,
-                nodata=[0 if value is None or math.isnan(value) else value for value in nodata],
-                is_nodata=all(value is not None and not math.isnan(value) for value in nodata),
-                turn=mapping.turn,
-            )
+            with self._scratches.borrow() as scratch:
+                piece = self._read(number, needed, tuple(slices[index] for index in chosen), scratch)
+                if piece is None:
+                    continue
+                found, held = warp.resample(
+                    piece.values,
+                    piece.valid,
+                    window=piece.window,
+                    where=where,
+                    method=method,
+                    nodata=[0 if value is None or math.isnan(value) else value for value in nodata],
+                    is_nodata=all(value is not None and not math.isnan(value) for value in nodata),
+                    turn=mapping.turn,
+                )
             for index, plane, mask, value in zip(chosen, found, held, nodata, strict=True):
                 values[index], valid[index] = _beside(plane, mask, value), mask
         yield window, values, valid
 
-    def _read(self, number: int, needed: Window, slices: tuple[Slice, ...]) -> Piece | None:
+    def _read(self, number: int, needed: Window, slices: tuple[Slice, ...], scratch: Scratch) -> Piece | None:
         """Read a window of a source, or one around it; None where nothing there is known to hold data."""
         if self._cells is not None and needed.size <= _KEPT:
             # What cannot be read of a cell may lie beside what is needed of it.
             with contextlib.suppress(ChunkReadError):
-                return self._cells[number].read(needed, slices, self._scratch)
+                return self._cells[number].read(needed, slices, scratch)
         pixels = self._mosaic.sources[number].read(needed, slices)
         return Piece(needed, np.ascontiguousarray(pixels.values), np.ascontiguousarray(pixels.valid), None)
-
-    @property
-    def _scratch(self) -> Scratch:
-        """Memory of this thread, for pixels that come from several cells."""
-        if not hasattr(self._local, "scratch"):
-            self._local.scratch = Scratch()
-        found: Scratch = self._local.scratch
-        return found
 
 
 class _Picked:

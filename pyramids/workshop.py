@@ -60,7 +60,7 @@ def _at_hand(planned: Plan, source: Source) -> int:
     Each is used once; cells of the sources, of which they are made, are needed by the next one too.
     """
     itemsize = max(variable.dtype.itemsize for variable in planned.variables)
-    return 2 * planned.workers * chunking.cell_bytes(cell_shape(source), itemsize, planned.together)
+    return chunking.cells_at_hand(cell_shape(source), itemsize, planned.together, workers=planned.workers)
 
 
 @dataclass

@@ -111,11 +111,11 @@ def _beside(dataset: xr.Dataset, others: Mapping[str, xr.Dataset], node: str) ->
     if len(offers) > 1:
         expected = "one group that has places of the pixels"
         raise MetadataError(node, "coordinates", found=tuple(offers), expected=expected)
-    for path, offer in offers.items():
-        names = ", ".join(map(str, offer))
-        done = f"{names} of the group {path} taken, which lie on the same dimensions"
-        return dataset.assign_coords(offer), (Quirk("coordinates-elsewhere", node, "no coordinates", done),)
-    return dataset, ()
+    if not offers:
+        return dataset, ()
+    ((path, offer),) = offers.items()
+    done = f"{', '.join(map(str, offer))} of the group {path} taken, which lie on the same dimensions"
+    return dataset.assign_coords(offer), (Quirk("coordinates-elsewhere", node, "no coordinates", done),)
 
 
 def _has_rasters(dataset: xr.Dataset) -> bool:
